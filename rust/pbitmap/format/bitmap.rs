@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A bitmap over bytes, read a 64-bit word at a time.
+
+/// Bits in a word.
+const WORD: usize = 64;
+
+/// A bitmap over borrowed bytes: bit `b` of byte `n` is bit `8 * n + b`.
+#[derive(Clone, Copy, Debug)]
+pub struct Bitmap<'a> {
+    bytes: &'a [u8],
+    len: usize,
+}
+
+impl<'a> Bitmap<'a> {
+    /// The first `len` bits of `bytes`, or as many as there are.
+    pub fn new(bytes: &'a [u8], len: usize) -> Self {
+        let len = len.min(bytes.len().saturating_mul(8));
+        let bytes = bytes.get(..len.div_ceil(8)).unwrap_or(bytes);
+        Self { bytes, len }
+    }
+
+    /// How many bits there are.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there are no bits at all.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The bytes; bits of the last one past the end of the bitmap may be set.
+    pub fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// Whether bit `bit` is set; bits past the end are clear.
+    pub fn get(&self, bit: usize) -> bool {
+        bit < self.len
+            && self
+                .bytes
+                .get(bit / 8)
+                .is_some_and(|byte| byte & mask(bit) != 0)
+    }
+
+    /// How many bits are set.
+    pub fn count(&self) -> usize {
+        (0..self.len.div_ceil(WORD))
+            .map(|index| self.word(index).count_ones() as usize)
+            .fold(0, usize::saturating_add)
+    }
+
+    /// Word `index`, the lowest bit first; bits past the end are clear.
+    #[inline]
+    pub fn word(&self, index: usize) -> u64 {
+        let start = index.saturating_mul(8);
+        let Some(bytes) = self.bytes.get(start..) else {
+            return 0;
+        };
+        let word = match bytes.first_chunk() {
+            Some(bytes) => u64::from_le_bytes(*bytes),
+            None => {
+                let mut word = [0; 8];
+                for (to, from) in word.iter_mut().zip(bytes) {
+                    *to = *from;
+                }
+                u64::from_le_bytes(word)
+            }
+        };
+        word & below(self.len.saturating_sub(index.saturating_mul(WORD)))
+    }
+
+    /// The first set bit at or after `from`.
+    #[inline]
+    pub fn next_set(&self, from: usize) -> Option<usize> {
+        let last = self.len.div_ceil(WORD);
+        let mut index = from / WORD;
+        let mut word = self.word(index) & !below(from % WORD);
+        while index < last {
+            if word != 0 {
+                let bit = word.trailing_zeros() as usize;
+                return Some(index.saturating_mul(WORD).saturating_add(bit));
+            }
+            index = index.saturating_add(1);
+            word = self.word(index);
+        }
+        None
+    }
+
+    /// The first clear bit at or after `from`; the length if there is none.
+    #[inline]
+    pub fn next_clear(&self, from: usize) -> usize {
+        let last = self.len.div_ceil(WORD);
+        let mut index = from / WORD;
+        let mut word = self.word(index) | below(from % WORD);
+        while index < last {
+            if word != u64::MAX {
+                let bit = word.trailing_ones() as usize;
+                return index.saturating_mul(WORD).saturating_add(bit).min(self.len);
+            }
+            index = index.saturating_add(1);
+            word = self.word(index);
+        }
+        self.len
+    }
+
+    /// The runs of set bits, in ascending order, as `(first bit, length)`.
+    pub fn runs(&self) -> Runs<'a> {
+        Runs {
+            bitmap: *self,
+            from: 0,
+        }
+    }
+
+    /// Whether the same bits are set in both; a missing bit is a clear one.
+    pub fn same_bits(&self, other: &Bitmap<'_>) -> bool {
+        (0..self.len.max(other.len).div_ceil(WORD))
+            .all(|index| self.word(index) == other.word(index))
+    }
+}
+
+/// Iterator of [`Bitmap::runs`].
+#[derive(Clone, Debug)]
+pub struct Runs<'a> {
+    bitmap: Bitmap<'a>,
+    from: usize,
+}
+
+impl Iterator for Runs<'_> {
+    type Item = (usize, usize);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let first = self.bitmap.next_set(self.from)?;
+        self.from = self.bitmap.next_clear(first);
+        Some((first, self.from.saturating_sub(first)))
+    }
+}
+
+/// Sets bit `bit` of `bytes`; false if it lies outside.
+pub fn set(bytes: &mut [u8], bit: usize) -> bool {
+    match bytes.get_mut(bit / 8) {
+        Some(byte) => {
+            *byte |= mask(bit);
+            true
+        }
+        None => false,
+    }
+}
+
+/// Clears bit `bit` of `bytes`; false if it lies outside.
+pub fn clear(bytes: &mut [u8], bit: usize) -> bool {
+    match bytes.get_mut(bit / 8) {
+        Some(byte) => {
+            *byte &= !mask(bit);
+            true
+        }
+        None => false,
+    }
+}
+
+/// Sets `count` bits of `bytes` from `first` on, those of them that exist.
+pub fn set_range(bytes: &mut [u8], first: usize, count: usize) {
+    let end = first
+        .saturating_add(count)
+        .min(bytes.len().saturating_mul(8));
+    let mut bit = first;
+    while bit < end {
+        if bit % 8 == 0 && end.saturating_sub(bit) >= 8 {
+            let whole = bytes.get_mut(bit / 8..end / 8).unwrap_or_default();
+            whole.fill(0xff);
+            bit = bit.saturating_add(whole.len().saturating_mul(8));
+        } else {
+            set(bytes, bit);
+            bit = bit.saturating_add(1);
+        }
+    }
+}
+
+/// Clears the bits of `bytes` from `len` on.
+pub fn clear_from(bytes: &mut [u8], len: usize) {
+    if let Some(byte) = bytes.get_mut(len / 8) {
+        *byte &= !(u8::MAX << (len % 8));
+    }
+    if let Some(rest) = bytes.get_mut((len / 8).saturating_add(1)..) {
+        rest.fill(0);
+    }
+}
+
+/// The mask of bit `bit` in its byte.
+const fn mask(bit: usize) -> u8 {
+    1 << (bit % 8)
+}
+
+/// A word in which the lowest `bits` bits are set; all of them from 64 on.
+#[inline]
+fn below(bits: usize) -> u64 {
+    match u32::try_from(bits) {
+        Ok(bits) => !u64::MAX.checked_shl(bits).unwrap_or(0),
+        Err(_) => u64::MAX,
+    }
+}

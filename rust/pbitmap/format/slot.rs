@@ -1,0 +1,539 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Reading slots: which one is in force, and what is in it.
+//!
+//! A [`Slot`] borrows the bytes it was made from and copies nothing but the header. Its tables lie
+//! inside its used bytes; what its records point to is checked when it is asked for.
+
+use super::{
+    bitmap::Bitmap,
+    crc32c::Crc32c,
+    error::{
+        Error,
+        Result, //
+    },
+    layout::{
+        ENCODING_RAW,
+        FILE_BY_PATH,
+        FILE_EXECUTABLE,
+        FILE_TRUNCATED,
+        KNOWN_INCOMPAT,
+        PROFILE_BY_ARGUMENT,
+        PROFILE_DEFAULT, //
+    },
+    MAGIC,
+    MAX_FILES,
+    MAX_PATH,
+    MAX_PLANES,
+    MAX_PROFILES,
+    MAX_SLOT,
+    PAGE_SIZE,
+    VERSION, //
+};
+
+pub use super::{
+    builder::{
+        rewrite_executable,
+        slot_size_for,
+        Builder,
+        FileIdentity,
+        FileInput,
+        Outcome,
+        ProfileInput, //
+    },
+    layout::{
+        FileRecord,
+        ProfileRecord,
+        SlotHeader, //
+    },
+};
+
+/// What a slot must have been made for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Identity {
+    /// [`layout_crc`](super::elf::layout_crc) of the executable.
+    pub layout_crc: u32,
+    /// Bytes in a page.
+    pub page_size: u32,
+}
+
+impl Identity {
+    /// An executable with the format's own page size.
+    pub const fn new(layout_crc: u32) -> Self {
+        Self {
+            layout_crc,
+            page_size: PAGE_SIZE,
+        }
+    }
+}
+
+/// The first 20 bytes of a GNU build id, or none.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct BuildId {
+    pub(super) bytes: [u8; Self::MAX],
+    pub(super) len: u8,
+}
+
+impl BuildId {
+    /// Bytes that are kept.
+    pub const MAX: usize = 20;
+
+    /// Keeps as much of `id` as is stored.
+    pub fn new(id: &[u8]) -> Self {
+        let mut bytes = [0; Self::MAX];
+        let mut len = 0u8;
+        for (to, from) in bytes.iter_mut().zip(id) {
+            *to = *from;
+            len = len.saturating_add(1);
+        }
+        Self { bytes, len }
+    }
+
+    /// The bytes; none if the file has no build id.
+    pub fn as_bytes(&self) -> &[u8] {
+        self.bytes.get(..usize::from(self.len)).unwrap_or_default()
+    }
+}
+
+impl SlotHeader {
+    /// A header for [`Builder::new`]: whom the bitmap is for. Sizes and counts are filled in there.
+    pub fn template(layout_crc: u32, build_id: &[u8], elf_size: u64) -> Self {
+        let build_id = BuildId::new(build_id);
+        Self {
+            magic: MAGIC,
+            version: VERSION,
+            header_size: Self::SIZE as u16,
+            page_size: PAGE_SIZE,
+            layout_crc,
+            build_id: build_id.bytes,
+            build_id_len: build_id.len,
+            elf_size,
+            ..Self::default()
+        }
+    }
+
+    /// Reads and checks the header alone, so that a caller knows which bytes to bring.
+    ///
+    /// The identity is checked by [`SlotHeader::matches`], the CRC by [`Slot::parse`].
+    pub fn parse(bytes: &[u8]) -> Result<Self> {
+        if !bytes.starts_with(&MAGIC) {
+            return Err(Error::BadMagic);
+        }
+        let header = Self::decode(bytes).ok_or(Error::Truncated)?;
+        if header.version != VERSION {
+            return Err(Error::BadVersion);
+        }
+        if header.feature_incompat & !KNOWN_INCOMPAT != 0 {
+            return Err(Error::Incompatible);
+        }
+        let slot_size = to_usize(header.slot_size);
+        let used = to_usize(header.used_bytes);
+        let sound = usize::from(header.header_size) == Self::SIZE
+            && header.generation != 0
+            && slot_size <= MAX_SLOT
+            && slot_size % 8 == 0
+            && (Self::SIZE..=slot_size).contains(&used)
+            && used % 8 == 0
+            && usize::from(header.build_id_len) <= BuildId::MAX
+            && usize::from(header.profile_count) <= MAX_PROFILES
+            && to_usize(header.file_count) <= MAX_FILES;
+        if !sound || header.tables().is_none() {
+            return Err(Error::BadHeader);
+        }
+        Ok(header)
+    }
+
+    /// Checks that the slot was made for `identity`.
+    pub fn matches(&self, identity: &Identity) -> Result {
+        if self.page_size != identity.page_size {
+            return Err(Error::BadPageSize);
+        }
+        if self.layout_crc != identity.layout_crc {
+            return Err(Error::Stale);
+        }
+        Ok(())
+    }
+
+    /// The build id of the executable.
+    pub fn build_id(&self) -> BuildId {
+        BuildId {
+            bytes: self.build_id,
+            len: self.build_id_len.min(BuildId::MAX as u8),
+        }
+    }
+
+    /// Where the two tables are and where the data after them starts.
+    fn tables(&self) -> Option<Tables> {
+        let table = |offset: u32, count: usize, size: usize| {
+            let start = to_usize(offset);
+            let end = start.checked_add(count.checked_mul(size)?)?;
+            let inside = start >= Self::SIZE && start % 8 == 0 && end <= to_usize(self.used_bytes);
+            inside.then_some((start, end))
+        };
+        let profiles = table(
+            self.profiles_offset,
+            usize::from(self.profile_count),
+            ProfileRecord::SIZE,
+        )?;
+        let files = table(
+            self.files_offset,
+            to_usize(self.file_count),
+            FileRecord::SIZE,
+        )?;
+        (profiles.1 <= files.0 || files.1 <= profiles.0).then_some(Tables {
+            profiles,
+            files,
+            data: profiles.1.max(files.1),
+        })
+    }
+}
+
+/// Start and end of the tables in a slot, and the start of the data.
+#[derive(Clone, Copy, Debug)]
+struct Tables {
+    profiles: (usize, usize),
+    files: (usize, usize),
+    data: usize,
+}
+
+/// The used bytes of a slot, of which those from `start` on are keys, paths and planes.
+#[derive(Clone, Copy, Debug)]
+struct Data<'a> {
+    bytes: &'a [u8],
+    start: usize,
+}
+
+impl<'a> Data<'a> {
+    fn get(&self, offset: u32, len: usize) -> Option<&'a [u8]> {
+        let offset = to_usize(offset);
+        if offset < self.start {
+            return None;
+        }
+        self.bytes.get(offset..offset.checked_add(len)?)
+    }
+}
+
+/// A slot whose header, identity and checksum are right.
+#[derive(Clone, Copy, Debug)]
+pub struct Slot<'a> {
+    header: SlotHeader,
+    tables: Tables,
+    bytes: &'a [u8],
+}
+
+impl<'a> Slot<'a> {
+    /// Reads the slot at the start of `bytes`, of which only the used part need be there.
+    pub fn parse(bytes: &'a [u8], identity: &Identity) -> Result<Self> {
+        let header = SlotHeader::parse(bytes)?;
+        header.matches(identity)?;
+        Self::with_header(header, bytes)
+    }
+
+    /// Checks the checksum of a slot whose header was checked before.
+    fn with_header(header: SlotHeader, bytes: &'a [u8]) -> Result<Self> {
+        let tables = header.tables().ok_or(Error::BadHeader)?;
+        let bytes = bytes
+            .get(..to_usize(header.used_bytes))
+            .ok_or(Error::Truncated)?;
+        if slot_crc(bytes) != Some(header.crc32c) {
+            return Err(Error::BadCrc);
+        }
+        Ok(Self {
+            header,
+            tables,
+            bytes,
+        })
+    }
+
+    /// The header.
+    pub fn header(&self) -> &SlotHeader {
+        &self.header
+    }
+
+    /// The used bytes.
+    pub fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
+    fn data(&self) -> Data<'a> {
+        Data {
+            bytes: self.bytes,
+            start: self.tables.data,
+        }
+    }
+
+    fn profile_table(&self) -> &'a [u8] {
+        let (start, end) = self.tables.profiles;
+        self.bytes.get(start..end).unwrap_or_default()
+    }
+
+    fn file_table(&self) -> &'a [u8] {
+        let (start, end) = self.tables.files;
+        self.bytes.get(start..end).unwrap_or_default()
+    }
+
+    /// The profiles that this code understands.
+    pub fn profiles(&self) -> impl Iterator<Item = Profile<'a>> + 'a {
+        let data = self.data();
+        self.profile_table()
+            .chunks_exact(ProfileRecord::SIZE)
+            .enumerate()
+            .filter_map(move |(index, raw)| Profile::new(index, ProfileRecord::decode(raw)?, data))
+    }
+
+    /// The profile that is used when no other matches.
+    pub fn default_profile(&self) -> Option<Profile<'a>> {
+        self.profiles()
+            .find(|profile| profile.record.kind == PROFILE_DEFAULT)
+    }
+
+    /// The file records of `profile` that this code understands.
+    pub fn files(&self, profile: &Profile<'_>) -> impl Iterator<Item = File<'a>> + 'a {
+        let data = self.data();
+        let first = to_usize(profile.record.first_file);
+        self.file_table()
+            .chunks_exact(FileRecord::SIZE)
+            .enumerate()
+            .skip(first)
+            .take(to_usize(profile.record.file_count))
+            .filter_map(move |(index, raw)| File::new(index, FileRecord::decode(raw)?, data))
+    }
+
+    /// The record of the executable itself in `profile`.
+    pub fn executable(&self, profile: &Profile<'_>) -> Option<File<'a>> {
+        self.files(profile)
+            .find(|file| file.record.kind == FILE_EXECUTABLE)
+    }
+
+    /// Looks at every record and says whether none is malformed. Readers do not need this: they
+    /// skip what they cannot use.
+    pub fn verify(&self) -> Result {
+        let data = self.data();
+        for raw in self.profile_table().chunks_exact(ProfileRecord::SIZE) {
+            let record = ProfileRecord::decode(raw).ok_or(Error::BadRecord)?;
+            let end = record.first_file.checked_add(record.file_count);
+            if end.is_none_or(|end| end > self.header.file_count)
+                || record.kind <= PROFILE_BY_ARGUMENT && Profile::new(0, record, data).is_none()
+            {
+                return Err(Error::BadRecord);
+            }
+        }
+        for raw in self.file_table().chunks_exact(FileRecord::SIZE) {
+            let record = FileRecord::decode(raw).ok_or(Error::BadRecord)?;
+            let known = record.kind <= FILE_BY_PATH && record.encoding == ENCODING_RAW;
+            if known && File::new(0, record, data).is_none() {
+                return Err(Error::BadRecord);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A profile of a slot.
+#[derive(Clone, Copy, Debug)]
+pub struct Profile<'a> {
+    /// Its index in the table.
+    pub index: usize,
+    /// Its record.
+    pub record: ProfileRecord,
+    key: &'a [u8],
+}
+
+impl<'a> Profile<'a> {
+    fn new(index: usize, record: ProfileRecord, data: Data<'a>) -> Option<Self> {
+        if record.kind > PROFILE_BY_ARGUMENT {
+            return None;
+        }
+        let key = bounded(data, record.key_offset, record.key_len)?;
+        Some(Self { index, record, key })
+    }
+
+    /// What decides whether the profile is the one to use; empty for the default.
+    pub fn key(&self) -> &'a [u8] {
+        self.key
+    }
+}
+
+/// A file record of a slot, with all that belongs to it inside the slot.
+#[derive(Clone, Copy, Debug)]
+pub struct File<'a> {
+    /// Its index in the table.
+    pub index: usize,
+    /// Its record.
+    pub record: FileRecord,
+    path: &'a [u8],
+    planes: &'a [u8],
+}
+
+impl<'a> File<'a> {
+    fn new(index: usize, record: FileRecord, data: Data<'a>) -> Option<Self> {
+        let planes = usize::from(record.plane_count);
+        let stride = to_usize(record.plane_stride);
+        let own = record.kind == FILE_EXECUTABLE;
+        let sound = record.kind <= FILE_BY_PATH
+            && record.encoding == ENCODING_RAW
+            && planes <= MAX_PLANES
+            && stride % 8 == 0
+            && to_usize(record.page_count).div_ceil(8) <= stride
+            && record
+                .first_page
+                .checked_add(u64::from(record.page_count))
+                .is_some()
+            && to_usize(record.build_id_len) <= BuildId::MAX
+            && (!own || record.first_page == 0 && record.path_len == 0);
+        if !sound {
+            return None;
+        }
+        let len = planes.checked_mul(stride)?;
+        let planes = if len == 0 {
+            &[]
+        } else if record.planes_offset % 8 == 0 {
+            data.get(record.planes_offset, len)?
+        } else {
+            return None;
+        };
+        let path = bounded(data, record.path_offset, record.path_len)?;
+        Some(Self {
+            index,
+            record,
+            path,
+            planes,
+        })
+    }
+
+    /// The path of the file; empty for the executable.
+    pub fn path(&self) -> &'a [u8] {
+        self.path
+    }
+
+    /// Whether pages of it were dropped for lack of room.
+    pub fn is_truncated(&self) -> bool {
+        self.record.flags & FILE_TRUNCATED != 0
+    }
+
+    /// Plane `index`, 0 being the newest.
+    pub fn plane(&self, index: usize) -> Option<Bitmap<'a>> {
+        let stride = to_usize(self.record.plane_stride);
+        if index >= usize::from(self.record.plane_count) {
+            return None;
+        }
+        let start = index.checked_mul(stride)?;
+        let bytes = self.planes.get(start..start.checked_add(stride)?)?;
+        Some(Bitmap::new(bytes, to_usize(self.record.page_count)))
+    }
+
+    /// The build id of the file.
+    pub fn build_id(&self) -> BuildId {
+        BuildId {
+            bytes: self.record.build_id,
+            len: u8::try_from(self.record.build_id_len)
+                .unwrap_or(u8::MAX)
+                .min(BuildId::MAX as u8),
+        }
+    }
+}
+
+/// Headers that passed, the newer one first.
+#[derive(Clone, Copy, Debug)]
+pub struct Order {
+    /// Index and header of the slot to try.
+    pub newest: (usize, SlotHeader),
+    /// Index and header of the slot to try if that one fails.
+    pub older: Option<(usize, SlotHeader)>,
+}
+
+/// Puts the two slots in order by their headers alone, of which `slots` are (at least) the first
+/// [`SlotHeader::SIZE`] bytes. `slot_size` is half of the section.
+///
+/// # Errors
+///
+/// Of two headers that are refused, the reason of the one that came further.
+pub fn order(slots: [&[u8]; 2], slot_size: usize, identity: &Identity) -> Result<Order> {
+    let examine = |bytes: &[u8]| {
+        let header = SlotHeader::parse(bytes)?;
+        if to_usize(header.slot_size) != slot_size {
+            return Err(Error::BadSlotSize);
+        }
+        header.matches(identity)?;
+        Ok(header)
+    };
+    let [first, second] = slots.map(examine);
+    match (first, second) {
+        (Ok(first), Ok(second)) => {
+            let (first, second) = ((0, first), (1, second));
+            let (newest, older) = if second.1.generation > first.1.generation {
+                (second, first)
+            } else {
+                (first, second)
+            };
+            Ok(Order {
+                newest,
+                older: Some(older),
+            })
+        }
+        (Ok(first), Err(_)) => Ok(Order {
+            newest: (0, first),
+            older: None,
+        }),
+        (Err(_), Ok(second)) => Ok(Order {
+            newest: (1, second),
+            older: None,
+        }),
+        (Err(first), Err(second)) => Err(first.max(second)),
+    }
+}
+
+/// The slot of `section` that is in force, with its index.
+///
+/// Only the newest candidate's checksum is computed; the other's if that one is wrong.
+///
+/// # Errors
+///
+/// Of two slots that are refused, the reason of the newer one, or of the one that came further.
+pub fn choose<'a>(section: &'a [u8], identity: &Identity) -> Result<(usize, Slot<'a>)> {
+    let slot_size = section.len() / 2;
+    let (first, rest) = section
+        .split_at_checked(slot_size)
+        .ok_or(Error::BadSlotSize)?;
+    let (second, rest) = rest.split_at_checked(slot_size).ok_or(Error::BadSlotSize)?;
+    if !rest.is_empty() {
+        return Err(Error::BadSlotSize);
+    }
+    let order = order([first, second], slot_size, identity)?;
+    let read = |(index, header): (usize, SlotHeader)| {
+        let bytes = if index == 0 { first } else { second };
+        Ok((index, Slot::with_header(header, bytes)?))
+    };
+    match (read(order.newest), order.older) {
+        (Err(error), Some(older)) => read(older).map_err(|_: Error| error),
+        (result, _) => result,
+    }
+}
+
+/// The checksum of the used bytes of a slot, the field that holds it taken as zero.
+pub(super) fn slot_crc(used: &[u8]) -> Option<u32> {
+    // The field is the first half of the eight bytes between the two parts.
+    let (before, rest) = used.split_at_checked(0x28)?;
+    let (field, after) = rest.split_first_chunk::<8>()?;
+    let [_, _, _, _, a, b, c, d] = *field;
+    let mut crc = Crc32c::new();
+    crc.update(before);
+    crc.update(&[0, 0, 0, 0, a, b, c, d]);
+    crc.update(after);
+    Some(crc.finish())
+}
+
+/// The `len` bytes of a key or a path.
+fn bounded(data: Data<'_>, offset: u32, len: u32) -> Option<&[u8]> {
+    match to_usize(len) {
+        0 => Some(&[]),
+        len if len <= MAX_PATH => data.get(offset, len),
+        _ => None,
+    }
+}
+
+/// A `u32` as an index; where it does not fit, nothing is that long.
+#[inline]
+pub(super) fn to_usize(value: u32) -> usize {
+    usize::try_from(value).unwrap_or(usize::MAX)
+}

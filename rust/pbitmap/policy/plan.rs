@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! From a bitmap to reads: which runs of pages to ask for, in which order, up to which cost.
+
+use super::super::format::bitmap::Bitmap;
+
+/// What a plan may ask for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Limits {
+    /// A hole of at most this many pages between two runs is read as well: one larger read costs
+    /// less than two, but holes never merge by themselves. 0 fills none.
+    pub gap_pages: u32,
+    /// Most pages in all, filled holes counted.
+    pub max_pages: u32,
+    /// Pages of the file; nothing is asked for past its end.
+    pub file_pages: u64,
+}
+
+/// Pages to read in one go.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Run {
+    /// The first page in the file.
+    pub first: u64,
+    /// How many pages.
+    pub pages: u32,
+    /// How many of them are set in the bitmap; the others are filled holes.
+    pub wanted: u32,
+}
+
+/// The runs of a bitmap in ascending order, made one at a time.
+///
+/// The first and the last page of every run are set in the bitmap. Whatever the bitmap says, the
+/// runs together have no more than [`Limits::max_pages`] pages.
+#[derive(Clone, Debug)]
+pub struct Plan<'a> {
+    bitmap: Bitmap<'a>,
+    first_page: u64,
+    gap: usize,
+    /// Pages that may still be asked for.
+    budget: usize,
+    /// The next set bit, if any.
+    next: Option<usize>,
+}
+
+impl<'a> Plan<'a> {
+    /// Plans the reads for `bitmap`, of which bit 0 stands for page `first_page`.
+    pub fn new(bitmap: Bitmap<'a>, first_page: u64, limits: Limits) -> Self {
+        let pages = limits.file_pages.saturating_sub(first_page);
+        let pages = usize::try_from(pages).unwrap_or(usize::MAX);
+        let bitmap = Bitmap::new(bitmap.bytes(), bitmap.len().min(pages));
+        Self {
+            bitmap,
+            first_page,
+            gap: usize::try_from(limits.gap_pages).unwrap_or(usize::MAX),
+            budget: usize::try_from(limits.max_pages).unwrap_or(usize::MAX),
+            next: bitmap.next_set(0),
+        }
+    }
+}
+
+impl Iterator for Plan<'_> {
+    type Item = Run;
+
+    fn next(&mut self) -> Option<Run> {
+        let first = self.next?;
+        if self.budget == 0 {
+            return None;
+        }
+        let limit = first.saturating_add(self.budget);
+        let mut end = self.bitmap.next_clear(first).min(limit);
+        let mut wanted = end.saturating_sub(first);
+        self.next = self.bitmap.next_set(end);
+        while let Some(set) = self.next {
+            // A hole that uses up the budget is not worth starting on.
+            if set.saturating_sub(end) > self.gap || set >= limit {
+                break;
+            }
+            end = self.bitmap.next_clear(set).min(limit);
+            wanted = wanted.saturating_add(end.saturating_sub(set));
+            self.next = self.bitmap.next_set(end);
+        }
+        let pages = end.saturating_sub(first);
+        self.budget = self.budget.saturating_sub(pages);
+        Some(Run {
+            first: self.first_page.checked_add(u64::try_from(first).ok()?)?,
+            pages: u32::try_from(pages).ok()?,
+            wanted: u32::try_from(wanted).ok()?,
+        })
+    }
+}
