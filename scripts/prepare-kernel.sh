@@ -1,0 +1,122 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# Usage: prepare-kernel.sh [--print-source]
+#        prepare-kernel.sh --here DIR [RELEASE]
+#
+# Makes the tree that a Rust module for Debian's stock kernel is built against,
+# and prints its path (`make modules` uses it, or give it as KDIR=). Debian's
+# header packages lack the Rust metadata (rust/*.rmeta and *.so), so the tree is
+# prepared from the same source, configuration and compilers: the result fits
+# the stock kernel.
+#
+# Without options it works in the root (in-root.sh), and the cache keeps the
+# tree; a path under /cache is then as seen from inside. --print-source prints
+# the unpacked source instead (checkpatch.pl is there).
+#
+# --here works on this very machine, which must be Debian 13, for RELEASE
+# (default: the running kernel), and makes the tree in DIR. What it needs is
+# named when it is missing.
+
+. "$(dirname "$0")/lib.sh"
+
+print_source=
+here=
+case ${1:-} in
+--here)
+	here=${2:?--here needs a directory}
+	release=${3:-$(uname -r)}
+	;;
+--print-source) print_source=yes ;;
+"") ;;
+*)
+	usage "$0"
+	exit 2
+	;;
+esac
+
+if [ -z "$here" ] && [ -z "${PBITMAP_IN_ROOT:-}" ]; then
+	exec "$SCRIPTS/in-root.sh" /src/scripts/prepare-kernel.sh "$@"
+fi
+
+# unpack SERIES DIR - the kernel's source
+unpack() {
+	if [ -e "$2/Makefile" ]; then return; fi
+	say "unpacking the source of Linux $1"
+	rm -rf "$2.new"
+	mkdir -p "$2.new"
+	tar -C "$2.new" --strip-components=1 -xf "/usr/src/linux-source-$1.tar.xz"
+	mv "$2.new" "$2"
+}
+
+# prepare RELEASE SOURCE TREE - configure, and build what modules need.
+# Module.symvers is copied last: a tree that has it is whole. (Not made under
+# another name and moved: the tree's own files name it.)
+prepare() {
+	local release=$1 source=$2 tree=$3 series flavour
+	if [ -e "$tree/Module.symvers" ]; then return; fi
+	series=$(echo "$release" | grep -oE '^[0-9]+\.[0-9]+')
+	flavour=${release#*-}
+	case $flavour in
+	amd64) flavour=none_amd64 ;;
+	rt-amd64) flavour=rt_amd64 ;;
+	*-amd64) flavour=none_$flavour ;;
+	*) die "no idea which configuration $release has" ;;
+	esac
+	rm -rf "$tree"
+	mkdir -p "$tree"
+	xz -dc "/usr/src/linux-config-$series/config.amd64_$flavour.xz" >"$tree/.config"
+	say "preparing the tree of Linux $release (about a minute; log: $tree/prepare.log)"
+	local version log=$tree/prepare.log args
+	version=$(make -s -C "$source" kernelversion)
+	args=(-C "$source" O="$tree" CC=gcc-14 HOSTCC=gcc-14 LOCALVERSION="${release#"$version"}")
+	logged "$log" make "${args[@]}" olddefconfig ||
+		die "the kernel's configuration could not be made"
+	grep -qx CONFIG_RUST=y "$tree/.config" ||
+		die "Linux $release is configured without Rust here" \
+			"'make -C $source O=$tree rustavailable' says what is missing"
+	logged "$log" make "${args[@]}" -j"$(nproc)" modules_prepare ||
+		die "the kernel tree could not be prepared"
+	[ "$(cat "$tree/include/config/kernel.release")" = "$release" ] ||
+		die "the prepared tree calls itself $(cat "$tree/include/config/kernel.release"), not $release"
+	cp "/usr/src/linux-headers-$release/Module.symvers" "$tree/symvers"
+	mv "$tree/symvers" "$tree/Module.symvers"
+}
+
+if [ -n "$here" ]; then
+	series=$(echo "$release" | grep -oE '^[0-9]+\.[0-9]+')
+	missing=()
+	for package in bc bindgen bison cpio dwarves flex gcc-14 kmod libelf-dev libssl-dev make \
+		python3 rsync rust-src rustc xz-utils \
+		"linux-source-$series" "linux-config-$series" "linux-headers-$release"; do
+		dpkg-query -W -f '${db:Status-Status}\n' "$package" 2>/dev/null | grep -qx installed ||
+			missing+=("$package")
+	done
+	if [ ${#missing[@]} -gt 0 ]; then
+		die "packages are missing on this machine; type" \
+			"apt-get install --no-install-recommends -t trixie-backports ${missing[*]}"
+	fi
+	mkdir -p "$here"
+	here=$(cd "$here" && pwd)
+	unpack "$series" "$here/source"
+	prepare "$release" "$here/source" "$here/tree"
+	echo "$here/tree"
+	exit
+fi
+
+. /etc/pbitmap-root
+source_version=$(dpkg-query -W -f '${Version}' "linux-source-$KERNEL_SERIES")
+source=$CACHE/linux-source-$(key "$source_version" "$(declare -f unpack)")
+tree=$CACHE/linux-$KERNEL_RELEASE-$(key "$TOOLCHAIN" "$source" "$(declare -f prepare)")
+
+if [ ! -e "$source/Makefile" ]; then
+	with_lock "${source##*/}" unpack "$KERNEL_SERIES" "$source"
+fi
+if [ -n "$print_source" ]; then
+	echo "$source"
+	exit
+fi
+if [ ! -e "$tree/Module.symvers" ]; then
+	with_lock "${tree##*/}" prepare "$KERNEL_RELEASE" "$source" "$tree"
+fi
+echo "$tree"
