@@ -32,7 +32,7 @@ esac
 
 packages=$(sed 's/#.*//;/^[[:space:]]*$/d' "$SCRIPTS/root-packages.txt" | sort)
 root=$CACHE/root-$(key "$packages" "$SUITE" "${KVER:-}" \
-	"$(cat "$SCRIPTS/build-root.sh" "$SCRIPTS/root-kernel.sh")")
+	"$(cat "$SCRIPTS/build-root.sh" "$SCRIPTS/root-kernel.sh" "$SCRIPTS/root-guest.sh")")
 
 finished() {
 	[ -z "$rebuild" ] && [ -e "$root/etc/pbitmap-root" ]
@@ -98,7 +98,7 @@ build() {
 		"${options[@]}" \
 		--skip=cleanup/apt/lists \
 		--customize-hook="chroot \"\$1\" bash -s -- '${KVER:-}' < '$SCRIPTS/root-kernel.sh'" \
-		--customize-hook='mkdir -p "$1/src" "$1/cache" "$1/mnt/host"' \
+		--customize-hook="chroot \"\$1\" bash -s < '$SCRIPTS/root-guest.sh'" \
 		"$SUITE" "$work" \
 		"deb $mirror $SUITE main" \
 		"deb $mirror $SUITE-backports main" >"$log" 2>&1 </dev/null; then
