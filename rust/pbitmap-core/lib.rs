@@ -11,3 +11,6 @@
 pub mod format;
 #[path = "../pbitmap/policy/mod.rs"]
 pub mod policy;
+#[cfg(test)]
+#[path = "../pbitmap/tests/mod.rs"]
+mod tests;

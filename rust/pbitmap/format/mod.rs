@@ -37,8 +37,9 @@
 //! `first_page + 8 * n + b`. Plane 0 is the newest recording.
 //!
 //! A slot is valid for an executable if its magic, version, INCOMPAT bits, page size, sizes and
-//! offsets, layout CRC (the identity of the ELF file) and CRC32C are right. Of a valid slot, a
-//! record of an unknown kind or encoding, or with offsets that lead outside, is skipped alone.
+//! offsets, layout CRC (the identity of the ELF file) and CRC32C are right, and if its records
+//! together claim no more files and no more data than there are. Of a valid slot, a record of an
+//! unknown kind or encoding, or with offsets that lead outside, is skipped alone.
 //!
 //! # What does not fit
 //!

@@ -238,11 +238,47 @@ impl<'a> Slot<'a> {
         if slot_crc(bytes) != Some(header.crc32c) {
             return Err(Error::BadCrc);
         }
-        Ok(Self {
+        let slot = Self {
             header,
             tables,
             bytes,
-        })
+        };
+        if !slot.is_linear() {
+            return Err(Error::BadRecord);
+        }
+        Ok(slot)
+    }
+
+    /// Whether no file is in two profiles and no byte of the data belongs to two files, as far as
+    /// their sums can tell. So whatever walks over all of a slot takes a time that is linear in
+    /// the slot's size, also when somebody made it to waste time.
+    fn is_linear(&self) -> bool {
+        let mut files = to_usize(self.header.file_count);
+        for raw in self.profile_table().chunks_exact(ProfileRecord::SIZE) {
+            let rest = ProfileRecord::decode(raw)
+                .and_then(|record| files.checked_sub(to_usize(record.file_count)));
+            match rest {
+                Some(rest) => files = rest,
+                None => return false,
+            }
+        }
+        let mut data = self.bytes.len().saturating_sub(self.tables.data);
+        for raw in self.file_table().chunks_exact(FileRecord::SIZE) {
+            let rest = FileRecord::decode(raw).and_then(|record| {
+                if record.kind > FILE_BY_PATH || record.encoding != ENCODING_RAW {
+                    return Some(data);
+                }
+                let planes =
+                    to_usize(record.plane_stride).checked_mul(record.plane_count.into())?;
+                data.checked_sub(planes)?
+                    .checked_sub(to_usize(record.path_len))
+            });
+            match rest {
+                Some(rest) => data = rest,
+                None => return false,
+            }
+        }
+        true
     }
 
     /// The header.
@@ -305,8 +341,8 @@ impl<'a> Slot<'a> {
             .find(|file| file.record.kind == FILE_EXECUTABLE)
     }
 
-    /// Looks at every record and says whether none is malformed. Readers do not need this: they
-    /// skip what they cannot use.
+    /// Looks at every record and says whether none that this code knows is malformed. Readers do
+    /// not need this: they skip what they cannot use.
     pub fn verify(&self) -> Result {
         let data = self.data();
         for raw in self.profile_table().chunks_exact(ProfileRecord::SIZE) {

@@ -1,0 +1,414 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Tests of [`format::builder`](super::super::format::builder): writing, what is dropped, and the
+//! slot that follows another.
+
+use super::{
+    super::format::{
+        error::{
+            Error,
+            Result, //
+        },
+        layout::{
+            FILE_BY_PATH,
+            FILE_EXECUTABLE,
+            PROFILE_BY_NAME,
+            PROFILE_DEFAULT, //
+        },
+        slot::{
+            rewrite_executable,
+            slot_size_for,
+            Builder,
+            FileIdentity,
+            FileInput,
+            Outcome,
+            ProfileInput,
+            Slot, //
+        },
+        MAX_SLOT, //
+    },
+    sample::{
+        reseal,
+        section,
+        template,
+        IDENTITY,
+        SLOT, //
+    },
+};
+
+const DEFAULT: ProfileInput<'static> = ProfileInput {
+    kind: PROFILE_DEFAULT,
+    key: b"",
+    runs: 0,
+    last_used: 0,
+};
+
+/// The executable with `page_count` pages and the given planes.
+fn executable<'a>(page_count: u32, planes: &'a [&'a [u8]]) -> FileInput<'a> {
+    FileInput {
+        kind: FILE_EXECUTABLE,
+        page_count,
+        planes,
+        ..FileInput::default()
+    }
+}
+
+/// A library with one plane of `page_count` pages.
+fn library<'a>(path: &'a [u8], page_count: u32, planes: &'a [&'a [u8]]) -> FileInput<'a> {
+    FileInput {
+        kind: FILE_BY_PATH,
+        path,
+        page_count,
+        planes,
+        ..FileInput::default()
+    }
+}
+
+#[cfg_attr(pbitmap_kernel, kernel::macros::kunit_tests(pbitmap_builder))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn profiles_files_and_planes_round_trip() -> Result {
+        let mut buffer = [0xee; 1024];
+        let mut builder = Builder::new(&mut buffer, &template(), 2, 3)?;
+        assert_eq!(builder.profile(&DEFAULT)?, Outcome::Stored);
+        let own = executable(100, &[&[0x11; 13], &[0x22; 2]]);
+        assert_eq!(builder.file(&own)?, Outcome::Stored);
+        let identity = FileIdentity {
+            dev: 1,
+            ino: 2,
+            generation: 3,
+            size: 4,
+            mtime_sec: -5,
+            mtime_nsec: 6,
+            build_id: Default::default(),
+        };
+        let lib = FileInput {
+            first_page: 9,
+            identity,
+            ..library(b"/lib/libc.so.6", 8, &[&[0x81]])
+        };
+        assert_eq!(builder.file(&lib)?, Outcome::Stored);
+        let by_name = ProfileInput {
+            kind: PROFILE_BY_NAME,
+            key: b"vi",
+            runs: 7,
+            last_used: 8,
+        };
+        assert_eq!(builder.profile(&by_name)?, Outcome::Stored);
+        assert_eq!(
+            builder.file(&executable(64, &[&[0xff; 8]]))?,
+            Outcome::Stored
+        );
+        let used = builder.finish(5, 99)?;
+
+        let slot = Slot::parse(&buffer[..used], &IDENTITY)?;
+        assert_eq!(slot.verify(), Ok(()));
+        assert_eq!(slot.header().updated, 99);
+        assert_eq!(slot.header().file_count, 3);
+        let mut profiles = slot.profiles();
+        let first = profiles.next().ok_or(Error::BadRecord)?;
+        let second = profiles.next().ok_or(Error::BadRecord)?;
+        assert!(profiles.next().is_none());
+        assert_eq!(slot.files(&first).count(), 2);
+        assert_eq!(slot.files(&second).count(), 1);
+        assert_eq!(second.key(), b"vi");
+        assert_eq!(second.record.runs, 7);
+        assert_eq!(second.record.last_used, 8);
+
+        let own = slot.executable(&first).ok_or(Error::BadRecord)?;
+        let newest = own.plane(0).ok_or(Error::BadRecord)?;
+        // 25 bits of the 26: the last one lies past the end.
+        assert_eq!(newest.count(), 25);
+        let older = own.plane(1).ok_or(Error::BadRecord)?;
+        assert_eq!(older.len(), 100);
+        assert_eq!(older.count(), 4);
+
+        let mut files = slot.files(&first);
+        let lib = files.nth(1).ok_or(Error::BadRecord)?;
+        assert_eq!(lib.path(), b"/lib/libc.so.6");
+        assert_eq!(lib.record.first_page, 9);
+        assert_eq!(lib.record.dev, 1);
+        assert_eq!(lib.record.ino, 2);
+        assert_eq!(lib.record.generation, 3);
+        assert_eq!(lib.record.size, 4);
+        assert_eq!(lib.record.mtime_sec, -5);
+        assert_eq!(lib.record.mtime_nsec, 6);
+        Ok(())
+    }
+
+    #[test]
+    fn bits_past_the_last_page_are_not_stored() -> Result {
+        let mut buffer = [0; SLOT];
+        let mut builder = Builder::new(&mut buffer, &template(), 1, 1)?;
+        let _ = builder.profile(&DEFAULT)?;
+        let _ = builder.file(&executable(3, &[&[0xff; 64]]))?;
+        let used = builder.finish(1, 0)?;
+        assert_eq!(used, 128 + 64 + 128 + 8);
+        assert_eq!(buffer[320..328], [7, 0, 0, 0, 0, 0, 0, 0]);
+        Ok(())
+    }
+
+    #[test]
+    fn the_buffer_is_zeroed_past_what_is_used() -> Result {
+        let mut buffer = [0xee; SLOT];
+        let builder = Builder::new(&mut buffer, &template(), 0, 0)?;
+        let used = builder.finish(1, 0)?;
+        assert_eq!(used, 128);
+        assert!(buffer[used..].iter().all(|byte| *byte == 0));
+        assert!(Slot::parse(&buffer, &IDENTITY).is_ok());
+        Ok(())
+    }
+
+    #[test]
+    fn what_does_not_fit_is_cut_at_the_end() -> Result {
+        // 48 bytes of planes: 384 pages of 1000.
+        let mut buffer = [0; 368];
+        let mut builder = Builder::new(&mut buffer, &template(), 1, 1)?;
+        let _ = builder.profile(&DEFAULT)?;
+        let own = executable(1000, &[&[0xff; 125]]);
+        assert_eq!(builder.file(&own)?, Outcome::Truncated);
+        let used = builder.finish(1, 0)?;
+        assert_eq!(used, 368);
+        let slot = Slot::parse(&buffer, &IDENTITY)?;
+        let profile = slot.default_profile().ok_or(Error::BadRecord)?;
+        let file = slot.executable(&profile).ok_or(Error::BadRecord)?;
+        assert!(file.is_truncated());
+        assert_eq!(file.record.page_count, 384);
+        assert_eq!(file.plane(0).map(|plane| plane.count()), Some(384));
+        Ok(())
+    }
+
+    #[test]
+    fn all_planes_are_cut_at_the_same_page() -> Result {
+        // 48 bytes for two planes: 3 words each.
+        let mut buffer = [0; 368];
+        let mut builder = Builder::new(&mut buffer, &template(), 1, 1)?;
+        let _ = builder.profile(&DEFAULT)?;
+        let own = executable(1000, &[&[0xff; 125], &[0xff; 125]]);
+        assert_eq!(builder.file(&own)?, Outcome::Truncated);
+        let _ = builder.finish(1, 0)?;
+        let slot = Slot::parse(&buffer, &IDENTITY)?;
+        let profile = slot.default_profile().ok_or(Error::BadRecord)?;
+        let file = slot.executable(&profile).ok_or(Error::BadRecord)?;
+        assert_eq!(file.plane(0).map(|plane| plane.count()), Some(192));
+        assert_eq!(file.plane(1).map(|plane| plane.count()), Some(192));
+        Ok(())
+    }
+
+    #[test]
+    fn a_file_without_room_for_a_word_is_dropped() -> Result {
+        let mut buffer = [0; 128 + 64 + 3 * 128 + 24];
+        let mut builder = Builder::new(&mut buffer, &template(), 1, 3)?;
+        let _ = builder.profile(&DEFAULT)?;
+        let lib = library(b"/a/path/of/24/characters", 8, &[&[1]]);
+        assert_eq!(builder.file(&lib)?, Outcome::Dropped);
+        // What is dropped takes nothing away from the next.
+        let lib = library(b"/short", 8, &[&[1]]);
+        assert_eq!(builder.file(&lib)?, Outcome::Stored);
+        assert_eq!(
+            builder.file(&executable(8, &[&[1], &[1]]))?,
+            Outcome::Dropped
+        );
+        let _ = builder.finish(1, 0)?;
+        let slot = Slot::parse(&buffer, &IDENTITY)?;
+        assert_eq!(slot.verify(), Ok(()));
+        assert_eq!(slot.header().file_count, 1);
+        let profile = slot.default_profile().ok_or(Error::BadRecord)?;
+        assert_eq!(slot.files(&profile).count(), 1);
+        Ok(())
+    }
+
+    #[test]
+    fn more_records_than_asked_for_are_dropped() -> Result {
+        let mut buffer = [0; SLOT];
+        let mut builder = Builder::new(&mut buffer, &template(), 1, 1)?;
+        assert_eq!(builder.profile(&DEFAULT)?, Outcome::Stored);
+        let own = executable(8, &[&[1]]);
+        assert_eq!(builder.file(&own)?, Outcome::Stored);
+        assert_eq!(builder.file(&own)?, Outcome::Dropped);
+        assert_eq!(builder.profile(&DEFAULT)?, Outcome::Dropped);
+        assert_eq!(builder.file(&own)?, Outcome::Dropped);
+        Ok(())
+    }
+
+    #[test]
+    fn tables_shrink_to_the_slot() -> Result {
+        let mut buffer = [0; 128 + 64];
+        let mut builder = Builder::new(&mut buffer, &template(), 9, 9)?;
+        assert_eq!(builder.profile(&DEFAULT)?, Outcome::Stored);
+        assert_eq!(builder.profile(&DEFAULT)?, Outcome::Dropped);
+        assert_eq!(builder.file(&executable(0, &[]))?, Outcome::Dropped);
+        let _ = builder.finish(1, 0)?;
+        assert!(Slot::parse(&buffer, &IDENTITY).is_ok());
+        Ok(())
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused() -> Result {
+        let mut buffer = [0; SLOT];
+        let new = |len: usize| {
+            let mut buffer = [0; SLOT];
+            let slot = &mut buffer[..len];
+            Builder::new(slot, &template(), 0, 0).err()
+        };
+        assert_eq!(new(120), Some(Error::BadSlotSize));
+        assert_eq!(new(129), Some(Error::BadSlotSize));
+        assert_eq!(new(128), None);
+
+        let mut builder = Builder::new(&mut buffer, &template(), 1, 1)?;
+        let bad = Err(Error::BadRecord);
+        let mut profile = DEFAULT;
+        profile.kind = 4;
+        assert_eq!(builder.profile(&profile), bad);
+        assert_eq!(builder.profile(&DEFAULT)?, Outcome::Stored);
+        let mut file = executable(8, &[]);
+        file.first_page = 1;
+        assert_eq!(builder.file(&file), bad);
+        file = executable(8, &[]);
+        file.path = b"/bin/true";
+        assert_eq!(builder.file(&file), bad);
+        file = library(b"/lib", 8, &[]);
+        file.first_page = u64::MAX;
+        assert_eq!(builder.file(&file), bad);
+        file = library(b"/lib", 8, &[&[], &[], &[], &[], &[], &[], &[], &[], &[]]);
+        assert_eq!(builder.file(&file), bad);
+        assert_eq!(builder.finish(0, 0), Err(Error::BadHeader));
+        Ok(())
+    }
+
+    #[test]
+    fn rewriting_makes_the_next_generation() -> Result {
+        let section = section([4, 0])?;
+        let old = Slot::parse(&section[..SLOT], &IDENTITY)?;
+        let mut out = [0xee; SLOT];
+        let used = rewrite_executable(&old, &mut out, &[0b1110], 1_700_000_000)?;
+        assert_eq!(used, old.bytes().len());
+        assert!(out[used..].iter().all(|byte| *byte == 0));
+
+        let new = Slot::parse(&out, &IDENTITY)?;
+        assert_eq!(new.header().generation, 5);
+        assert_eq!(new.header().updated, 1_700_000_000);
+        assert_eq!(new.header().build_id(), old.header().build_id());
+        assert_eq!(new.header().elf_size, old.header().elf_size);
+        let profile = new.default_profile().ok_or(Error::BadRecord)?;
+        assert_eq!(profile.record.runs, 1);
+        assert_eq!(profile.record.last_used, 1_700_000_000);
+        let file = new.executable(&profile).ok_or(Error::BadRecord)?;
+        assert!(!file.is_truncated());
+        let plane = file.plane(0).ok_or(Error::BadRecord)?;
+        assert_eq!(plane.count(), 3);
+        assert_eq!(plane.next_set(0), Some(1));
+        Ok(())
+    }
+
+    #[test]
+    fn the_used_part_is_room_enough_to_rewrite() -> Result {
+        let section = section([4, 0])?;
+        let old = Slot::parse(&section[..SLOT], &IDENTITY)?;
+        let mut out = [0; SLOT];
+        let exact = &mut out[..360];
+        assert_eq!(rewrite_executable(&old, exact, &[1], 1), Ok(360));
+        let short = &mut out[..359];
+        let error = rewrite_executable(&old, short, &[1], 1);
+        assert_eq!(error, Err(Error::NoRoom));
+        Ok(())
+    }
+
+    #[test]
+    fn rewriting_keeps_what_it_does_not_know() -> Result {
+        let mut section = section([4, 0])?;
+        section[0x10] = 0x40;
+        section[0x70] = 0x41;
+        section[128 + 0x30] = 0x42;
+        section[192 + 0x70] = 0x43;
+        reseal(&mut section[..SLOT]);
+        let old = Slot::parse(&section[..SLOT], &IDENTITY)?;
+        let mut out = [0; SLOT];
+        let _ = rewrite_executable(&old, &mut out, &[1], 1)?;
+        assert_eq!(out[0x10], 0x40);
+        assert_eq!(out[0x70], 0x41);
+        assert_eq!(out[128 + 0x30], 0x42);
+        assert_eq!(out[192 + 0x70], 0x43);
+        Ok(())
+    }
+
+    #[test]
+    fn pages_past_the_record_are_cut_and_marked() -> Result {
+        let section = section([4, 0])?;
+        let old = Slot::parse(&section[..SLOT], &IDENTITY)?;
+        let mut out = [0; SLOT];
+        let _ = rewrite_executable(&old, &mut out, &[0xff; 100], 1)?;
+        let new = Slot::parse(&out, &IDENTITY)?;
+        let profile = new.default_profile().ok_or(Error::BadRecord)?;
+        let file = new.executable(&profile).ok_or(Error::BadRecord)?;
+        assert!(file.is_truncated());
+        assert_eq!(file.plane(0).map(|plane| plane.count()), Some(300));
+        // Clear bits past the end are no loss.
+        let mut pages = [0; 100];
+        pages[37] = 0b1111;
+        let mut next = [0; SLOT];
+        let _ = rewrite_executable(&new, &mut next, &pages, 1)?;
+        let new = Slot::parse(&next, &IDENTITY)?;
+        let profile = new.default_profile().ok_or(Error::BadRecord)?;
+        let file = new.executable(&profile).ok_or(Error::BadRecord)?;
+        assert!(!file.is_truncated());
+        Ok(())
+    }
+
+    #[test]
+    fn a_record_without_a_plane_gets_one() -> Result {
+        let mut buffer = [0; SLOT];
+        let mut builder = Builder::new(&mut buffer, &template(), 1, 1)?;
+        let _ = builder.profile(&DEFAULT)?;
+        let _ = builder.file(&executable(300, &[]))?;
+        let _ = builder.finish(1, 0)?;
+        let old = Slot::parse(&buffer, &IDENTITY)?;
+        let mut out = [0; SLOT];
+        let used = rewrite_executable(&old, &mut out, &[0xff; 38], 1)?;
+        assert_eq!(used, 320 + 40);
+        let new = Slot::parse(&out, &IDENTITY)?;
+        let profile = new.default_profile().ok_or(Error::BadRecord)?;
+        let file = new.executable(&profile).ok_or(Error::BadRecord)?;
+        assert_eq!(file.plane(0).map(|plane| plane.count()), Some(300));
+        let error = rewrite_executable(&old, &mut out[..320], &[0xff; 38], 1);
+        assert_eq!(error, Err(Error::NoRoom));
+        Ok(())
+    }
+
+    #[test]
+    fn without_a_record_nothing_is_rewritten() -> Result {
+        let mut buffer = [0; SLOT];
+        let builder = Builder::new(&mut buffer, &template(), 0, 0)?;
+        let _ = builder.finish(1, 0)?;
+        let old = Slot::parse(&buffer, &IDENTITY)?;
+        let mut out = [0; SLOT];
+        let error = rewrite_executable(&old, &mut out, &[1], 1);
+        assert_eq!(error, Err(Error::NoExecutable));
+        Ok(())
+    }
+
+    #[test]
+    fn the_last_generation_is_not_overrun() -> Result {
+        let section = section([u64::MAX, 0])?;
+        let old = Slot::parse(&section[..SLOT], &IDENTITY)?;
+        let mut out = [0; SLOT];
+        let error = rewrite_executable(&old, &mut out, &[1], 1);
+        assert_eq!(error, Err(Error::GenerationExhausted));
+        Ok(())
+    }
+
+    #[test]
+    fn the_smallest_slot_is_aligned() {
+        assert_eq!(slot_size_for(0, 4096), Some(4096));
+        // 3776 bytes are left for the plane.
+        assert_eq!(slot_size_for(30_208, 4096), Some(4096));
+        assert_eq!(slot_size_for(30_209, 4096), Some(8192));
+        assert_eq!(slot_size_for(1, 65536), Some(65536));
+        assert_eq!(slot_size_for(1, 0), Some(328));
+        assert_eq!(slot_size_for((MAX_SLOT - 320) as u32 * 8, 8), Some(1 << 20));
+        assert_eq!(slot_size_for((MAX_SLOT - 319) as u32 * 8, 8), None);
+        assert_eq!(slot_size_for(u32::MAX, 4096), None);
+    }
+}

@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Small files and slots for the tests.
+
+use super::super::format::{
+    crc32c::crc32c,
+    elf::{
+        ProgramHeader,
+        RawHeader,
+        SectionHeader,
+        EM_X86_64,
+        ET_DYN,
+        PT_GNU_STACK,
+        PT_LOAD, //
+    },
+    error::{
+        Error,
+        Result, //
+    },
+    layout::{
+        FILE_EXECUTABLE,
+        PROFILE_DEFAULT, //
+    },
+    slot::{
+        Builder,
+        FileInput,
+        Identity,
+        ProfileInput,
+        SlotHeader, //
+    },
+    PF_PBITMAP,
+    SHT_PRESENT_BITMAP, //
+};
+
+/// The layout CRC of the sample slots.
+pub(super) const LAYOUT: u32 = 0x1234_5678;
+
+/// What the sample slots were made for.
+pub(super) const IDENTITY: Identity = Identity::new(LAYOUT);
+
+/// Bytes of a sample slot.
+pub(super) const SLOT: usize = 512;
+
+/// Bytes of a section of two sample slots.
+pub(super) const SECTION: usize = 2 * SLOT;
+
+/// Pages of the sample executable.
+pub(super) const PAGES: u32 = 300;
+
+/// An ELF header with three program headers and two section headers.
+pub(super) fn elf_header() -> RawHeader {
+    RawHeader {
+        e_ident: *b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0",
+        e_type: ET_DYN,
+        e_machine: EM_X86_64,
+        e_version: 1,
+        e_entry: 0x1040,
+        e_phoff: 64,
+        e_shoff: 0x9000,
+        e_flags: 0,
+        e_ehsize: 64,
+        e_phentsize: 56,
+        e_phnum: 3,
+        e_shentsize: 64,
+        e_shnum: 2,
+        e_shstrndx: 1,
+    }
+}
+
+/// The bytes of a header.
+pub(super) fn encode(header: &RawHeader) -> [u8; RawHeader::SIZE] {
+    let mut bytes = [0; RawHeader::SIZE];
+    let _ = header.encode(&mut bytes);
+    bytes
+}
+
+/// Two segments, [0, 0x1800) and [0x3000, 0x4800), and an armed `PT_GNU_STACK`.
+pub(super) fn program_headers() -> [u8; 3 * ProgramHeader::SIZE] {
+    let load = |offset, size| ProgramHeader {
+        p_type: PT_LOAD,
+        p_flags: 5,
+        p_offset: offset,
+        p_vaddr: offset,
+        p_paddr: offset,
+        p_filesz: size,
+        p_memsz: size,
+        p_align: 0x1000,
+    };
+    let stack = ProgramHeader {
+        p_type: PT_GNU_STACK,
+        p_flags: 6 | PF_PBITMAP,
+        p_offset: 0x8000,
+        p_filesz: 0x2000,
+        p_align: 16,
+        ..ProgramHeader::default()
+    };
+    let mut bytes = [0; 3 * ProgramHeader::SIZE];
+    let headers = [load(0, 0x1800), load(0x3000, 0x1800), stack];
+    for (raw, header) in bytes.chunks_exact_mut(ProgramHeader::SIZE).zip(headers) {
+        let _ = header.encode(raw);
+    }
+    bytes
+}
+
+/// An empty section header and that of the bitmap.
+pub(super) fn section_headers() -> [u8; 2 * SectionHeader::SIZE] {
+    let mut bytes = [0; 2 * SectionHeader::SIZE];
+    let bitmap = SectionHeader {
+        sh_name: 1,
+        sh_type: SHT_PRESENT_BITMAP,
+        sh_offset: 0x8000,
+        sh_size: 0x2000,
+        sh_addralign: 0x1000,
+        ..SectionHeader::default()
+    };
+    let _ = bitmap.encode(&mut bytes[SectionHeader::SIZE..]);
+    bytes
+}
+
+/// A header for slots of the sample executable.
+pub(super) fn template() -> SlotHeader {
+    SlotHeader::template(LAYOUT, b"0123456789abcdefghij", u64::from(PAGES) * 4096)
+}
+
+/// Fills `slot` with a default profile that has one plane of the executable.
+pub(super) fn build(slot: &mut [u8], generation: u64, pages: &[u8]) -> Result<usize> {
+    let mut builder = Builder::new(slot, &template(), 1, 1)?;
+    let _ = builder.profile(&ProfileInput {
+        kind: PROFILE_DEFAULT,
+        ..ProfileInput::default()
+    })?;
+    let _ = builder.file(&FileInput {
+        kind: FILE_EXECUTABLE,
+        page_count: PAGES,
+        planes: &[pages],
+        ..FileInput::default()
+    })?;
+    builder.finish(generation, 0)
+}
+
+/// A section with the given generations in its slots; 0 leaves a slot empty. Page `n` is set in
+/// slot `n`, and page 299 in both.
+pub(super) fn section(generations: [u64; 2]) -> Result<[u8; SECTION]> {
+    let mut bytes = [0; SECTION];
+    for (index, slot) in bytes.chunks_exact_mut(SLOT).enumerate() {
+        let mut pages = [0; 38];
+        pages[0] = 1 << index;
+        pages[37] = 1 << 3;
+        let generation = generations.get(index).copied().ok_or(Error::NoRoom)?;
+        if generation != 0 {
+            build(slot, generation, &pages)?;
+        }
+    }
+    Ok(bytes)
+}
+
+/// Makes the checksum of a slot right again after a test has changed it, if it still says how many
+/// of its bytes are in use.
+pub(super) fn reseal(slot: &mut [u8]) {
+    let Some(header) = SlotHeader::decode(slot) else {
+        return;
+    };
+    let Some(used) = slot.get_mut(..header.used_bytes as usize) else {
+        return;
+    };
+    let mut sealed = SlotHeader {
+        crc32c: 0,
+        ..header
+    };
+    if sealed.encode(used).is_some() {
+        sealed.crc32c = crc32c(used);
+        let _ = sealed.encode(used);
+    }
+}
