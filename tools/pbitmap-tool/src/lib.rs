@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Gives executables a presence bitmap, shows it, checks it and takes it away again.
+//!
+//! [`image`] reads an ELF file and says whether it can have a bitmap, [`elf_edit`] says what has to
+//! change in it, [`target`] knows the file on the disk and [`replace`](mod@replace) puts the new
+//! one in its place. [`inspect`] sees a file as the kernel does. Each subcommand is a module.
+
+#![forbid(unsafe_code)]
+#![deny(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used
+)]
+
+pub mod annotate;
+pub mod check;
+pub mod elf_edit;
+pub mod image;
+pub mod inspect;
+pub mod page_map;
+pub mod remove;
+pub mod replace;
+pub mod report;
+pub mod show;
+pub mod target;
