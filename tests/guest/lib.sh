@@ -1,0 +1,278 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash
+#
+# What every guest test shares. A test is a bash script that starts with
+#
+#	# needs: module tool	what must be there (scripts/qemu-test.sh reads it)
+#	# smp: 2		processors of the guest
+#	# mem: 1G		its memory
+#	# timeout: 60		seconds that it may take under software emulation
+#	. "$(dirname "$0")/lib.sh"
+#
+# asserts with the functions below and simply ends: the exit status is 0 when
+# every assertion held. On the way out the module is unloaded, what was mounted
+# is unmounted, and the kernel's log must hold no complaint.
+#
+# From the environment: PBITMAP_KO (the module), PBITMAP_TOOL (pbitmap-tool),
+# PBITMAP_HELPERS (what build.sh made), SCRATCH_DEV (a disk that may be wiped).
+
+set -u
+
+: "${PBITMAP_KO:?the path of pbitmap.ko}"
+: "${PBITMAP_TOOL:?the path of pbitmap-tool}"
+: "${PBITMAP_HELPERS:?the directory that tests/guest/build.sh filled}"
+: "${SCRATCH_DEV:?a disk that may be wiped}"
+export LC_ALL=C
+PATH=$PBITMAP_HELPERS:$PATH:/usr/local/sbin:/usr/sbin:/sbin
+
+TEST=${0##*/}
+TEST=${TEST%.sh}
+WORK=$(mktemp -d "/tmp/$TEST.XXXXXX") # in memory, not on the disk under test
+MNT=$WORK/mnt                         # where scratch_mount puts the disk
+STATS=/sys/kernel/debug/pbitmap/stats
+VM=/proc/sys/vm
+asserted=0
+failed=0
+mounted=()
+jobs_started=()
+
+# --- assertions ------------------------------------------------------------
+
+pass() {
+	asserted=$((asserted + 1))
+	printf '  ok    %s\n' "$*"
+}
+
+fail() {
+	asserted=$((asserted + 1))
+	failed=$((failed + 1))
+	printf '  FAIL  %s\n' "$*"
+}
+
+note() { printf '        %s\n' "$*"; }
+
+# Something that the test stands on is not as it must be: no point in going on.
+broken() {
+	fail "$*"
+	exit 1
+}
+
+# is WHAT EXPECTED ACTUAL
+is() {
+	if [ "$2" = "$3" ]; then pass "$1: $3"; else fail "$1: expected '$2', got '$3'"; fi
+}
+
+at_least() { # WHAT MINIMUM ACTUAL
+	if [ "$3" -ge "$2" ]; then pass "$1: $3 (at least $2)"; else fail "$1: $3, expected at least $2"; fi
+}
+
+at_most() { # WHAT MAXIMUM ACTUAL
+	if [ "$3" -le "$2" ]; then pass "$1: $3 (at most $2)"; else fail "$1: $3, expected at most $2"; fi
+}
+
+# holds WHAT COMMAND... - the command succeeds
+holds() {
+	local what=$1
+	shift
+	if "$@" >"$WORK/holds.log" 2>&1; then
+		pass "$what"
+	else
+		fail "$what (status $? of: $*)"
+		sed 's/^/        | /' "$WORK/holds.log" | tail -n 8
+	fi
+}
+
+# refuses WHAT PATTERN COMMAND... - the command fails and says PATTERN
+refuses() {
+	local what=$1 pattern=$2
+	shift 2
+	if "$@" >"$WORK/refuses.log" 2>&1; then
+		fail "$what: it succeeded: $*"
+	elif grep -qiE -- "$pattern" "$WORK/refuses.log"; then
+		pass "$what"
+	else
+		fail "$what: expected '$pattern', got '$(tail -n 1 "$WORK/refuses.log")'"
+	fi
+}
+
+# status_of COMMAND... - its exit status, as the shell gives it
+status_of() {
+	"$@" >/dev/null 2>&1
+	echo $?
+}
+
+# --- the module ------------------------------------------------------------
+
+loaded() { grep -q '^pbitmap ' /proc/modules; }
+
+module_load() {
+	if loaded; then module_unload; fi
+	insmod "$PBITMAP_KO" || broken "insmod $PBITMAP_KO"
+	[ -r "$STATS" ] || broken "$STATS does not exist after insmod"
+}
+
+# An exec that is inside the hook holds the module for a moment: try again.
+module_unload() {
+	local i
+	for i in $(seq 200); do
+		if rmmod pbitmap 2>"$WORK/rmmod.log"; then return 0; fi
+		loaded || return 0
+		grep -qiE 'temporarily unavailable|in use|busy' "$WORK/rmmod.log" || break
+		sleep 0.05
+	done
+	fail "rmmod pbitmap: $(cat "$WORK/rmmod.log")"
+	return 1
+}
+
+set_sysctl() { echo "$2" >"$VM/pbitmap_$1" || broken "vm.pbitmap_$1=$2"; }
+get_sysctl() { cat "$VM/pbitmap_$1"; }
+
+# counter NAME - its value now; 0 when there is no such counter
+counter() {
+	local name value
+	while read -r name value; do
+		if [ "$name" = "$1" ]; then
+			echo "$value"
+			return
+		fi
+	done <"$STATS"
+	echo 0
+}
+
+# mark, then delta NAME... - by how much (the sum of) these counters grew.
+# A name may be a pattern as in case: 'refused_*'.
+declare -A marked
+mark() {
+	local name value
+	marked=()
+	while read -r name value; do marked[$name]=$value; done <"$STATS"
+}
+
+delta() {
+	local name value pattern sum=0
+	while read -r name value; do
+		for pattern in "$@"; do
+			# shellcheck disable=SC2254 # a pattern on purpose
+			case $name in $pattern) sum=$((sum + value - ${marked[$name]:-0})) ;; esac
+		done
+	done <"$STATS"
+	echo $sum
+}
+
+# grown - the counters that changed since mark, on one line
+grown() {
+	local name value
+	while read -r name value; do
+		[ "$value" = "${marked[$name]:-0}" ] || printf '%s+%s ' "$name" $((value - ${marked[$name]:-0}))
+	done <"$STATS"
+	echo
+}
+
+# settle [LIVE] - everything recorded has been written or dropped, but for LIVE
+# programs that still run
+settle() {
+	settle-counters "$STATS" "${1:-0}" ||
+		fail "the module does not settle: $(grep -E 'recorders_live|work_pending' "$STATS" | tr '\n' ' ')"
+}
+
+tool() { "$PBITMAP_TOOL" "$@"; }
+
+annotate() {
+	tool annotate "$@" >"$WORK/annotate.log" 2>&1 ||
+		broken "pbitmap-tool annotate $*: $(cat "$WORK/annotate.log")"
+}
+
+# --- disks -----------------------------------------------------------------
+
+# scratch_mount [MKFS-OPTIONS [MOUNT-OPTIONS]] - a fresh ext4 at $MNT
+scratch_mount() {
+	# shellcheck disable=SC2086 # options are words
+	mkfs.ext4 -q -F -E lazy_itable_init=0,lazy_journal_init=1 ${1:-} "$SCRATCH_DEV" ${SCRATCH_SIZE:-512M} >"$WORK/mkfs.log" 2>&1 ||
+		broken "mkfs.ext4: $(cat "$WORK/mkfs.log")"
+	mount_at "$MNT" -t ext4 ${2:+-o "$2"} "$SCRATCH_DEV"
+}
+
+# mount_at PLACE MOUNT-ARGUMENTS... - unmounted again at the end of the test
+mount_at() {
+	local place=$1
+	shift
+	mkdir -p "$place"
+	mount "$@" "$place" || broken "mount $* $place"
+	mounted=("$place" "${mounted[@]}")
+}
+
+# From here on nothing of any disk is in memory, as far as the kernel can.
+cold() {
+	sync
+	echo 3 >/proc/sys/vm/drop_caches
+}
+
+# --- programs --------------------------------------------------------------
+
+# put_program NAME - the helper program NAME on the scratch disk, annotated
+put_program() {
+	cp "$PBITMAP_HELPERS/$1" "$MNT/$1"
+	chmod 755 "$MNT/$1"
+	annotate "$MNT/$1"
+}
+
+# starts LAUNCH-OPTIONS -- COMMAND: one run by `launch`, whose counts are then
+# in $majflt, $minflt, $status (as the shell gives it: 128 + signal)
+starts() {
+	majflt= minflt= status=
+	launch -o "$WORK/launch" "$@"
+	# shellcheck disable=SC1091 # written by launch
+	. "$WORK/launch"
+}
+
+# background COMMAND... - killed at the end of the test
+background() {
+	"$@" &
+	jobs_started+=($!)
+}
+
+bytes_of() { sha256sum <"$1" | cut -c1-16; }
+
+# --- the end ---------------------------------------------------------------
+
+BAD_LOG='BUG:|WARNING:|Oops|general protection|possible (circular|recursive|irq lock)|INFO: task .* blocked|inconsistent lock|lockdep|Call Trace:|refcount_t:|UBSAN:|KASAN:|list_(add|del) corruption|scheduling while atomic|sleeping function called|suspicious RCU|[Bb]ad (page|rss)|Object .* on __kmem_cache_shutdown|soft lockup|hard LOCKUP|rcu_.*detected .*stalls|EXT4-fs error|XFS .*(Corruption|metadata I/O error)|BTRFS (error|critical)|unregister_netdevice|double free|use-after-free|rust_kernel: panicked|segfault'
+
+log_mark() { echo "pbitmap test $TEST starts, pid $$" >/dev/kmsg; }
+
+log_since_mark() { dmesg | sed "1,/pbitmap test $TEST starts, pid $$\$/d"; }
+
+finish() {
+	local job place i
+	trap - EXIT
+	for job in "${jobs_started[@]}"; do
+		kill -9 "$job" 2>/dev/null
+		wait "$job" 2>/dev/null
+	done
+	cd /
+	if loaded; then module_unload; fi
+	if loaded; then fail "the module is still loaded"; fi
+	for place in "${mounted[@]}"; do
+		if mountpoint -q "$place"; then
+			for i in 1 2 3 4 5; do
+				umount "$place" 2>/dev/null && break
+				sleep 0.1
+			done
+			mountpoint -q "$place" && fail "$place is still busy at the end"
+		fi
+	done
+	if log_since_mark | grep -E -- "$BAD_LOG" >"$WORK/log"; then
+		fail "the kernel's log complains:"
+		log_since_mark | grep -vE "starts, pid" | tail -n 60 | sed 's/^/        | /'
+	fi
+	if [ $asserted = 0 ]; then fail "nothing was asserted"; fi
+	rm -rf --one-file-system "$WORK"
+	printf '%s: %d assertions, %d failed\n' "$TEST" "$asserted" "$failed"
+	[ "$failed" = 0 ]
+	exit
+}
+
+mountpoint -q /sys/kernel/debug || mount -t debugfs none /sys/kernel/debug
+mountpoint -q /sys/kernel/tracing || mount -t tracefs none /sys/kernel/tracing 2>/dev/null
+if loaded; then rmmod pbitmap; fi
+log_mark
+trap finish EXIT
