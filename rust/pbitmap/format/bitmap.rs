@@ -16,7 +16,9 @@ impl<'a> Bitmap<'a> {
     /// The first `len` bits of `bytes`, or as many as there are.
     pub fn new(bytes: &'a [u8], len: usize) -> Self {
         let len = len.min(bytes.len().saturating_mul(8));
-        let bytes = bytes.get(..len.div_ceil(8)).unwrap_or(bytes);
+        // Whole words if there are any, which are faster to read than single bytes.
+        let words = len.div_ceil(WORD).saturating_mul(8);
+        let bytes = bytes.get(..words).unwrap_or(bytes);
         Self { bytes, len }
     }
 
@@ -30,7 +32,7 @@ impl<'a> Bitmap<'a> {
         self.len == 0
     }
 
-    /// The bytes; bits of the last one past the end of the bitmap may be set.
+    /// The bytes, up to a whole word if there are that many; bits past the end may be set.
     pub fn bytes(&self) -> &'a [u8] {
         self.bytes
     }
@@ -55,18 +57,10 @@ impl<'a> Bitmap<'a> {
     #[inline]
     pub fn word(&self, index: usize) -> u64 {
         let start = index.saturating_mul(8);
-        let Some(bytes) = self.bytes.get(start..) else {
-            return 0;
-        };
+        let bytes = self.bytes.get(start..).unwrap_or_default();
         let word = match bytes.first_chunk() {
             Some(bytes) => u64::from_le_bytes(*bytes),
-            None => {
-                let mut word = [0; 8];
-                for (to, from) in word.iter_mut().zip(bytes) {
-                    *to = *from;
-                }
-                u64::from_le_bytes(word)
-            }
+            None => partial_word(bytes),
         };
         word & below(self.len.saturating_sub(index.saturating_mul(WORD)))
     }
@@ -74,35 +68,42 @@ impl<'a> Bitmap<'a> {
     /// The first set bit at or after `from`.
     #[inline]
     pub fn next_set(&self, from: usize) -> Option<usize> {
-        let last = self.len.div_ceil(WORD);
+        if from >= self.len {
+            return None;
+        }
+        let words = self.len.div_ceil(WORD);
         let mut index = from / WORD;
         let mut word = self.word(index) & !below(from % WORD);
-        while index < last {
-            if word != 0 {
-                let bit = word.trailing_zeros() as usize;
-                return Some(index.saturating_mul(WORD).saturating_add(bit));
-            }
+        while word == 0 {
             index = index.saturating_add(1);
+            if index >= words {
+                return None;
+            }
             word = self.word(index);
         }
-        None
+        let bit = word.trailing_zeros() as usize;
+        Some(index.saturating_mul(WORD).saturating_add(bit))
     }
 
     /// The first clear bit at or after `from`; the length if there is none.
     #[inline]
     pub fn next_clear(&self, from: usize) -> usize {
-        let last = self.len.div_ceil(WORD);
+        if from >= self.len {
+            return self.len;
+        }
+        let words = self.len.div_ceil(WORD);
         let mut index = from / WORD;
         let mut word = self.word(index) | below(from % WORD);
-        while index < last {
-            if word != u64::MAX {
-                let bit = word.trailing_ones() as usize;
-                return index.saturating_mul(WORD).saturating_add(bit).min(self.len);
-            }
+        while word == u64::MAX {
             index = index.saturating_add(1);
+            if index >= words {
+                return self.len;
+            }
             word = self.word(index);
         }
-        self.len
+        // Bits past the end are clear, so this is at most the length.
+        let bit = word.trailing_ones() as usize;
+        index.saturating_mul(WORD).saturating_add(bit)
     }
 
     /// The runs of set bits, in ascending order, as `(first bit, length)`.
@@ -192,11 +193,22 @@ const fn mask(bit: usize) -> u8 {
     1 << (bit % 8)
 }
 
+/// The word that fewer than eight bytes make.
+#[cold]
+fn partial_word(bytes: &[u8]) -> u64 {
+    let mut word = [0; 8];
+    for (to, from) in word.iter_mut().zip(bytes) {
+        *to = *from;
+    }
+    u64::from_le_bytes(word)
+}
+
 /// A word in which the lowest `bits` bits are set; all of them from 64 on.
 #[inline]
 fn below(bits: usize) -> u64 {
-    match u32::try_from(bits) {
-        Ok(bits) => !u64::MAX.checked_shl(bits).unwrap_or(0),
-        Err(_) => u64::MAX,
+    if bits < WORD {
+        !(u64::MAX << (bits % WORD))
+    } else {
+        u64::MAX
     }
 }

@@ -96,6 +96,9 @@ impl BuildId {
 }
 
 impl SlotHeader {
+    /// Where the generation is in the header, for a look at it before anything else.
+    const GENERATION: usize = 0x18;
+
     /// A header for [`Builder::new`]: whom the bitmap is for. Sizes and counts are filled in there.
     pub fn template(layout_crc: u32, build_id: &[u8], elf_size: u64) -> Self {
         let build_id = BuildId::new(build_id);
@@ -485,65 +488,71 @@ pub struct Order {
 ///
 /// Of two headers that are refused, the reason of the one that came further.
 pub fn order(slots: [&[u8]; 2], slot_size: usize, identity: &Identity) -> Result<Order> {
-    let examine = |bytes: &[u8]| {
-        let header = SlotHeader::parse(bytes)?;
-        if to_usize(header.slot_size) != slot_size {
-            return Err(Error::BadSlotSize);
-        }
-        header.matches(identity)?;
-        Ok(header)
+    let [first, second] = by_generation(slots);
+    let [slot0, slot1] = slots;
+    let read = |index: usize| {
+        let bytes = if index == 0 { slot0 } else { slot1 };
+        examine(bytes, slot_size, identity).map(|header| (index, header))
     };
-    let [first, second] = slots.map(examine);
-    match (first, second) {
-        (Ok(first), Ok(second)) => {
-            let (first, second) = ((0, first), (1, second));
-            let (newest, older) = if second.1.generation > first.1.generation {
-                (second, first)
-            } else {
-                (first, second)
-            };
-            Ok(Order {
-                newest,
-                older: Some(older),
-            })
-        }
-        (Ok(first), Err(_)) => Ok(Order {
-            newest: (0, first),
+    match (read(first), read(second)) {
+        (Ok(newest), older) => Ok(Order {
+            newest,
+            older: older.ok(),
+        }),
+        (Err(_), Ok(newest)) => Ok(Order {
+            newest,
             older: None,
         }),
-        (Err(_), Ok(second)) => Ok(Order {
-            newest: (1, second),
-            older: None,
-        }),
-        (Err(first), Err(second)) => Err(first.max(second)),
+        (Err(one), Err(other)) => Err(one.max(other)),
     }
 }
 
 /// The slot of `section` that is in force, with its index.
 ///
-/// Only the newest candidate's checksum is computed; the other's if that one is wrong.
+/// Only the newest candidate is looked at beyond its generation; the other if that one is refused.
 ///
 /// # Errors
 ///
-/// Of two slots that are refused, the reason of the newer one, or of the one that came further.
+/// Of two slots that are refused, the reason of the one that came further.
 pub fn choose<'a>(section: &'a [u8], identity: &Identity) -> Result<(usize, Slot<'a>)> {
     let slot_size = section.len() / 2;
-    let (first, rest) = section
+    let slots = section
         .split_at_checked(slot_size)
-        .ok_or(Error::BadSlotSize)?;
-    let (second, rest) = rest.split_at_checked(slot_size).ok_or(Error::BadSlotSize)?;
-    if !rest.is_empty() {
+        .filter(|(first, second)| first.len() == second.len());
+    let (first, second) = slots.ok_or(Error::BadSlotSize)?;
+    let read = |index: usize| {
+        let bytes = if index == 0 { first } else { second };
+        let header = examine(bytes, slot_size, identity)?;
+        Slot::with_header(header, bytes).map(|slot| (index, slot))
+    };
+    let [newest, older] = by_generation([first, second]);
+    read(newest).or_else(|one| read(older).map_err(|other| one.max(other)))
+}
+
+/// The indexes of the slots, the one that says it is newer first. Nothing is checked yet, for this
+/// is done for every start of an annotated program.
+fn by_generation(slots: [&[u8]; 2]) -> [usize; 2] {
+    let generation = |slot: &[u8]| {
+        let header: &[u8; SlotHeader::SIZE] = slot.first_chunk()?;
+        let bytes = header.get(SlotHeader::GENERATION..)?.first_chunk()?;
+        Some(u64::from_le_bytes(*bytes))
+    };
+    let [first, second] = slots.map(generation);
+    if second > first {
+        [1, 0]
+    } else {
+        [0, 1]
+    }
+}
+
+/// Checks the header of one slot of a section.
+fn examine(bytes: &[u8], slot_size: usize, identity: &Identity) -> Result<SlotHeader> {
+    let header = SlotHeader::parse(bytes)?;
+    if to_usize(header.slot_size) != slot_size {
         return Err(Error::BadSlotSize);
     }
-    let order = order([first, second], slot_size, identity)?;
-    let read = |(index, header): (usize, SlotHeader)| {
-        let bytes = if index == 0 { first } else { second };
-        Ok((index, Slot::with_header(header, bytes)?))
-    };
-    match (read(order.newest), order.older) {
-        (Err(error), Some(older)) => read(older).map_err(|_: Error| error),
-        (result, _) => result,
-    }
+    header.matches(identity)?;
+    Ok(header)
 }
 
 /// The checksum of the used bytes of a slot, the field that holds it taken as zero.

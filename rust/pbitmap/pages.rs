@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A bitmap of a file's pages in memory, one bit a page.
+
+use super::format::bitmap::Bitmap;
+use kernel::{
+    alloc::AllocError,
+    prelude::*,
+    transmute::AsBytes, //
+};
+
+// The bytes of the words are taken for the bytes of a stored plane.
+const _: () = assert!(cfg!(target_endian = "little"));
+
+/// Pages of a file.
+pub(crate) struct Pages {
+    words: KVVec<u64>,
+    count: usize,
+}
+
+impl Pages {
+    /// None of `count` pages.
+    pub(crate) fn empty(count: usize) -> Result<Self, AllocError> {
+        let words = KVVec::from_elem(0, count.div_ceil(u64::BITS as usize), GFP_KERNEL)?;
+        Ok(Self { words, count })
+    }
+
+    /// The pages of a stored plane.
+    pub(crate) fn copy_of(plane: &Bitmap<'_>) -> Result<Self, AllocError> {
+        let mut pages = Self::empty(plane.len())?;
+        for (index, word) in pages.words.iter_mut().enumerate() {
+            *word = plane.word(index);
+        }
+        Ok(pages)
+    }
+
+    /// The words, the lowest page in the lowest bit of the first.
+    pub(crate) fn words_mut(&mut self) -> &mut [u64] {
+        &mut self.words
+    }
+
+    /// The pages as a bitmap.
+    pub(crate) fn bitmap(&self) -> Bitmap<'_> {
+        Bitmap::new(self.as_bytes(), self.count)
+    }
+
+    /// The pages as the bytes of a plane.
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        AsBytes::as_bytes(self.words.as_slice())
+    }
+}

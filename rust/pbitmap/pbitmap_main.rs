@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Predictive bitmaps for ELF executables.
+//!
+//! Most programs touch the same pages at every start. This module remembers which, in a section of
+//! the executable, and has them in memory before the program asks for them. The idea is Andi
+//! Kleen's (linux-kernel, March 2008).
+//!
+//! # The way of the data
+//!
+//! Down, at exec: [`exec`] finds the bitmap with [`store`], which reads it by the rules of
+//! [`format`]; [`policy`] makes a plan of it, [`prefetch`] has the pages read and [`early_fault`]
+//! maps them.
+//!
+//! Up, at the program's end: [`recorder`] is called before its page tables go, [`capture`] reads
+//! them, [`writeback`] takes what is new back to the [`store`]; [`access`] says whether it may.
+//!
+//! [`format`] and [`policy`] know nothing of the kernel and are shared with the tool; [`sys`] knows
+//! nothing of bitmaps and has all of the module's `unsafe` code.
+//!
+//! # Lock order
+//!
+//! `mmap_lock` of the program, for reading: taken at its end and for the early fault, never while
+//! a lock of the module is held. The locks of the module, the queue of [`writeback`] and the lists
+//! of [`sys::watch`], are leaves: no other lock is taken and nothing is waited for under them.
+//!
+//! # Who owns what
+//!
+//! The exec hook, the chores and all that runs keep the [`exec::Engine`] by reference counts; a
+//! recorder is owned by the list it is in; a queued early fault by its task. Only a recording that
+//! waits to be written pins a mount.
+
+use kernel::{
+    prelude::*,
+    sync::Arc, //
+};
+
+mod access;
+mod capture;
+mod early_fault;
+mod exec;
+pub mod format;
+mod pages;
+pub mod policy;
+mod prefetch;
+mod recorder;
+mod stats;
+mod store;
+mod sys;
+mod sysctl;
+#[cfg(CONFIG_KUNIT)]
+mod tests;
+mod writeback;
+
+module! {
+    type: Pbitmap,
+    name: "pbitmap",
+    authors: ["The pbitmap authors"],
+    description: "Predictive bitmaps: prefetch the working set of ELF executables at exec",
+    license: "GPL v2",
+}
+
+/// The module while it is loaded.
+///
+/// The fields are dropped in the order in which they stand here: first nobody can start anything,
+/// then what was started is waited for, and last the user's view of it goes.
+#[pin_data]
+struct Pbitmap {
+    _hook: sys::exec::Registration,
+    _engine: Stop,
+    #[pin]
+    stats: stats::Registration<exec::EngineGauges>,
+    _sysctl: sys::sysctl::Registration,
+}
+
+/// Stops the engine when dropped.
+struct Stop(Arc<exec::Engine>);
+
+impl Drop for Stop {
+    fn drop(&mut self) {
+        self.0.stop();
+    }
+}
+
+impl kernel::InPlaceModule for Pbitmap {
+    fn init(_module: &'static ThisModule) -> impl PinInit<Self, Error> {
+        pin_init::pin_init_scope(move || {
+            let engine = exec::Engine::new()?;
+            let gauges = exec::EngineGauges(engine.clone());
+            let stop = Stop(engine.clone());
+            Ok(try_pin_init!(Self {
+                _sysctl: sysctl::register()?,
+                stats <- stats::Registration::new(gauges),
+                _engine: stop,
+                // Last: from here on every exec on the machine comes by.
+                _hook: sys::exec::Registration::new(engine)?,
+            }? Error))
+        })
+    }
+}

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What only C can reach: inline functions, a type that the Rust bindings do not
+ * have (struct linux_binprm), and tracepoints. Policy lives in Rust; sys/ffi.rs
+ * declares these functions once more and sys/ wraps them.
+ */
+#ifndef PBITMAP_SHIM_H
+#define PBITMAP_SHIM_H
+
+#include <linux/fs.h>
+#include <linux/mm_types.h>
+#include <linux/types.h>
+
+/* What the module may know of a file that a program was started from. */
+struct pbm_inode {
+	u64 dev;
+	u64 ino;
+	u32 generation;
+	u32 mode;
+	u64 size;
+	u32 flags;
+};
+
+/* struct pbm_inode, flags */
+#define PBM_INODE_IMMUTABLE	(1U << 0)
+#define PBM_INODE_APPEND	(1U << 1)
+#define PBM_INODE_VERITY	(1U << 2)
+#define PBM_INODE_SWAPFILE	(1U << 3)
+#define PBM_INODE_IMA		(1U << 4)
+#define PBM_INODE_DAX		(1U << 5)
+#define PBM_INODE_OPEN_FOR_WRITE (1U << 6)
+#define PBM_INODE_ENCRYPTED	(1U << 7)
+
+/* Rust calls these. */
+void pbm_binfmt_register(void);
+void pbm_binfmt_unregister(void);
+
+void pbm_inode_read(struct file *file, struct pbm_inode *out);
+int pbm_may_write(const struct path *path);
+bool pbm_has_capabilities(const struct path *path);
+const struct cred *pbm_override_creds(const struct cred *cred);
+void pbm_revert_creds(const struct cred *old);
+
+unsigned long pbm_readahead_limit(struct file *file);
+unsigned long pbm_cached_pages(struct file *file, pgoff_t first, pgoff_t last);
+int pbm_wait_for_pages(struct file *file, pgoff_t first, pgoff_t last);
+
+bool pbm_mm_ran(struct mm_struct *mm);
+unsigned long pbm_mark_mapped(struct mm_struct *mm, unsigned long start,
+			      unsigned long end, u64 *bits, unsigned long bit);
+unsigned long pbm_map_cached(struct mm_struct *mm, struct file *file,
+			     unsigned long start, unsigned long end);
+
+ssize_t pbm_write_in_place(struct file *file, const void *data, size_t len,
+			   loff_t pos);
+
+void pbm_trace_prefetch(u64 dev, u64 ino, u64 wanted, u64 cached, u64 asked,
+			u64 runs);
+void pbm_trace_record(u64 dev, u64 ino, u64 pages, bool changed);
+void pbm_trace_write(u64 dev, u64 ino, u64 generation, u64 pages, int error);
+
+/* C calls this one, for each file that the kernel tries to execute. */
+void pbm_exec(struct file *file, struct mm_struct *mm, const u8 *head);
+
+#endif

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! On whose behalf something is done.
+
+use super::ffi;
+use kernel::{
+    bindings,
+    cred::Credential,
+    sync::aref::ARef,
+    task::Task,
+    types::NotThreadSafe, //
+};
+
+/// The credentials that current acts with.
+pub(crate) fn current() -> ARef<Credential> {
+    // SAFETY: `current` is valid, and only the task itself changes its `cred`, which it holds a
+    // reference on.
+    let credential = unsafe { Credential::from_ptr((*Task::current_raw()).cred) };
+    ARef::from(credential)
+}
+
+/// While this lives, current acts with other credentials.
+pub(crate) struct Override<'a> {
+    old: *const bindings::cred,
+    _cred: &'a Credential,
+    // The old ones must be restored by the same task.
+    _task: NotThreadSafe,
+}
+
+impl<'a> Override<'a> {
+    /// Acts with `cred` until dropped.
+    pub(crate) fn new(cred: &'a Credential) -> Self {
+        // SAFETY: `cred` outlives the override, which ends in `drop`.
+        let old = unsafe { ffi::pbm_override_creds(cred.as_ptr()) };
+        Self {
+            old,
+            _cred: cred,
+            _task: NotThreadSafe::default(),
+        }
+    }
+}
+
+impl Drop for Override<'_> {
+    fn drop(&mut self) {
+        // SAFETY: `old` was what this task acted with when the override began.
+        unsafe { ffi::pbm_revert_creds(self.old) };
+    }
+}

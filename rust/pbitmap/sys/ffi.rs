@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The functions of `shim.c`, as `shim.h` declares them.
+
+// The kernel's structures are passed by pointer and never looked into here; without lockdep some
+// of them have members without a size. With it they do not, so that `expect` would not hold.
+#![allow(improper_ctypes)]
+
+use kernel::{
+    bindings,
+    ffi::{
+        c_int,
+        c_ulong,
+        c_void, //
+    },
+};
+
+/// `struct pbm_inode`.
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+pub(super) struct Inode {
+    pub(super) dev: u64,
+    pub(super) ino: u64,
+    pub(super) generation: u32,
+    pub(super) mode: u32,
+    pub(super) size: u64,
+    pub(super) flags: u32,
+}
+
+pub(super) const INODE_IMMUTABLE: u32 = 1 << 0;
+pub(super) const INODE_APPEND: u32 = 1 << 1;
+pub(super) const INODE_VERITY: u32 = 1 << 2;
+pub(super) const INODE_SWAPFILE: u32 = 1 << 3;
+pub(super) const INODE_IMA: u32 = 1 << 4;
+pub(super) const INODE_DAX: u32 = 1 << 5;
+pub(super) const INODE_OPEN_FOR_WRITE: u32 = 1 << 6;
+pub(super) const INODE_ENCRYPTED: u32 = 1 << 7;
+
+extern "C" {
+    pub(super) fn pbm_binfmt_register();
+    pub(super) fn pbm_binfmt_unregister();
+
+    pub(super) fn pbm_inode_read(file: *mut bindings::file, out: *mut Inode);
+    pub(super) fn pbm_may_write(path: *const bindings::path) -> c_int;
+    pub(super) fn pbm_has_capabilities(path: *const bindings::path) -> bool;
+    pub(super) fn pbm_override_creds(cred: *const bindings::cred) -> *const bindings::cred;
+    pub(super) fn pbm_revert_creds(old: *const bindings::cred);
+
+    pub(super) fn pbm_readahead_limit(file: *mut bindings::file) -> c_ulong;
+    pub(super) fn pbm_cached_pages(
+        file: *mut bindings::file,
+        first: c_ulong,
+        last: c_ulong,
+    ) -> c_ulong;
+    pub(super) fn pbm_wait_for_pages(
+        file: *mut bindings::file,
+        first: c_ulong,
+        last: c_ulong,
+    ) -> c_int;
+
+    pub(super) fn pbm_mm_ran(mm: *mut bindings::mm_struct) -> bool;
+    pub(super) fn pbm_mark_mapped(
+        mm: *mut bindings::mm_struct,
+        start: c_ulong,
+        end: c_ulong,
+        bits: *mut u64,
+        bit: c_ulong,
+    ) -> c_ulong;
+    pub(super) fn pbm_map_cached(
+        mm: *mut bindings::mm_struct,
+        file: *mut bindings::file,
+        start: c_ulong,
+        end: c_ulong,
+    ) -> c_ulong;
+
+    pub(super) fn pbm_write_in_place(
+        file: *mut bindings::file,
+        data: *const c_void,
+        len: usize,
+        pos: bindings::loff_t,
+    ) -> isize;
+
+    pub(super) fn pbm_trace_prefetch(
+        dev: u64,
+        ino: u64,
+        wanted: u64,
+        cached: u64,
+        asked: u64,
+        runs: u64,
+    );
+    pub(super) fn pbm_trace_record(dev: u64, ino: u64, pages: u64, changed: bool);
+    pub(super) fn pbm_trace_write(dev: u64, ino: u64, generation: u64, pages: u64, error: c_int);
+}

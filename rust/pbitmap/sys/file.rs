@@ -1,0 +1,283 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Files by what the module needs of them: identity, bytes, and writing in place.
+
+use super::{
+    cred,
+    ffi, //
+};
+use core::ptr::NonNull;
+use kernel::{
+    bindings,
+    cred::Credential,
+    error::to_result,
+    fs::File,
+    prelude::*,
+    str::CStr,
+    sync::aref::ARef, //
+};
+
+/// Which inode it is, for as long as nobody holds a reference on it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Identity {
+    /// The filesystem's device number.
+    pub(crate) dev: u64,
+    /// The inode's number.
+    pub(crate) ino: u64,
+    /// What tells apart inodes that had the same number one after the other.
+    pub(crate) generation: u32,
+}
+
+/// An inode as it is at the moment.
+#[derive(Clone, Copy)]
+pub(crate) struct Inode(ffi::Inode);
+
+impl Inode {
+    /// The inode behind `file`.
+    pub(crate) fn of(file: &File) -> Self {
+        let mut inode = ffi::Inode::default();
+        // SAFETY: A referenced open file has an inode and a superblock.
+        unsafe { ffi::pbm_inode_read(file.as_ptr(), &mut inode) };
+        Self(inode)
+    }
+
+    /// Which inode it is.
+    pub(crate) fn identity(&self) -> Identity {
+        Identity {
+            dev: self.0.dev,
+            ino: self.0.ino,
+            generation: self.0.generation,
+        }
+    }
+
+    /// Bytes in the file.
+    pub(crate) fn size(&self) -> u64 {
+        self.0.size
+    }
+
+    /// Whether it changes the identity of who executes it: set-user-id, or set-group-id (which
+    /// needs the group's execute bit; without it the bit once meant mandatory locking).
+    pub(crate) fn is_setid(&self) -> bool {
+        self.0.mode & bindings::S_ISUID != 0
+            || self.0.mode & (bindings::S_ISGID | bindings::S_IXGRP)
+                == bindings::S_ISGID | bindings::S_IXGRP
+    }
+
+    fn has(&self, flag: u32) -> bool {
+        self.0.flags & flag != 0
+    }
+
+    /// `chattr +i`.
+    pub(crate) fn is_immutable(&self) -> bool {
+        self.has(ffi::INODE_IMMUTABLE)
+    }
+
+    /// `chattr +a`.
+    pub(crate) fn is_append_only(&self) -> bool {
+        self.has(ffi::INODE_APPEND)
+    }
+
+    /// fs-verity guards its bytes.
+    pub(crate) fn is_verity(&self) -> bool {
+        self.has(ffi::INODE_VERITY)
+    }
+
+    /// Its blocks belong to swap.
+    pub(crate) fn is_swapfile(&self) -> bool {
+        self.has(ffi::INODE_SWAPFILE)
+    }
+
+    /// IMA measures or appraises it.
+    pub(crate) fn is_measured(&self) -> bool {
+        self.has(ffi::INODE_IMA)
+    }
+
+    /// Its mappings bypass the page cache.
+    pub(crate) fn is_dax(&self) -> bool {
+        self.has(ffi::INODE_DAX)
+    }
+
+    /// fscrypt encrypts its blocks.
+    pub(crate) fn is_encrypted(&self) -> bool {
+        self.has(ffi::INODE_ENCRYPTED)
+    }
+
+    /// Somebody has it open for writing.
+    pub(crate) fn is_open_for_write(&self) -> bool {
+        self.has(ffi::INODE_OPEN_FOR_WRITE)
+    }
+}
+
+/// The name of the filesystem that `file` is on, as in `/proc/filesystems`.
+pub(crate) fn filesystem(file: &File) -> &CStr {
+    // SAFETY: A referenced open file keeps its inode, its superblock and the filesystem's module,
+    // and so the name, for as long as the borrow lasts.
+    unsafe {
+        let inode = (*file.as_ptr()).f_inode;
+        CStr::from_char_ptr((*(*(*inode).i_sb).s_type).name)
+    }
+}
+
+/// Reads until `buffer` is full or the file ends; says how many bytes that were.
+pub(crate) fn read(file: &File, offset: u64, buffer: &mut [u8]) -> Result<usize> {
+    let mut position = bindings::loff_t::try_from(offset)?;
+    let mut filled = 0;
+    while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+        // SAFETY: `rest` may be written for its whole length.
+        let got = unsafe {
+            bindings::kernel_read(
+                file.as_ptr(),
+                rest.as_mut_ptr().cast(),
+                rest.len(),
+                &mut position,
+            )
+        };
+        match usize::try_from(got) {
+            Ok(0) => break,
+            Ok(got) => filled = filled.saturating_add(got),
+            Err(_) => return Err(Error::from_errno(i32::try_from(got)?)),
+        }
+    }
+    Ok(filled)
+}
+
+/// Fills `buffer`.
+///
+/// # Errors
+///
+/// `EIO` if the file ends before that, or the error of the read.
+pub(crate) fn read_exact(file: &File, offset: u64, buffer: &mut [u8]) -> Result {
+    if read(file, offset, buffer)? == buffer.len() {
+        Ok(())
+    } else {
+        Err(EIO)
+    }
+}
+
+/// A place in a mount, which stays busy for as long as this lives.
+pub(crate) struct Path(bindings::path);
+
+// SAFETY: References on a mount and a dentry may be dropped by any task.
+unsafe impl Send for Path {}
+// SAFETY: Nothing in it is changed through a shared reference.
+unsafe impl Sync for Path {}
+
+impl Path {
+    /// Where `file` was opened.
+    pub(crate) fn of(file: &File) -> Self {
+        // SAFETY: `f_path` does not change while a file is open.
+        let path = unsafe { (*file.as_ptr()).__bindgen_anon_1.f_path };
+        // SAFETY: The open file holds references on both parts, so that they may be counted up.
+        unsafe { bindings::path_get(&path) };
+        Self(path)
+    }
+
+    /// Opens the file for reading with the credentials `cred`.
+    pub(crate) fn open(&self, cred: &Credential) -> Result<ARef<File>> {
+        let flags = bindings::O_RDONLY | bindings::O_LARGEFILE | bindings::O_NOATIME;
+        // SAFETY: The path is referenced, and so are the credentials.
+        let file = unsafe { bindings::dentry_open(&self.0, flags as i32, cred.as_ptr()) };
+        let file = kernel::error::from_err_ptr(file)?;
+        let file = NonNull::new(file).ok_or(EIO)?;
+        // SAFETY: `dentry_open` gave a reference of its own, to a file that is in no descriptor
+        // table.
+        Ok(unsafe { ARef::from_raw(file.cast()) })
+    }
+
+    /// Whether current could write the file: mode, owner, ACL, mount and security module.
+    pub(crate) fn may_write(&self) -> Result {
+        // SAFETY: The path is referenced.
+        to_result(unsafe { ffi::pbm_may_write(&self.0) })
+    }
+
+    /// Whether the file gives capabilities to who executes it, or may.
+    pub(crate) fn has_capabilities(&self) -> bool {
+        // SAFETY: The path is referenced.
+        unsafe { ffi::pbm_has_capabilities(&self.0) }
+    }
+}
+
+impl Drop for Path {
+    fn drop(&mut self) {
+        // SAFETY: `of` took the references that are dropped here.
+        unsafe { bindings::path_put(&self.0) };
+    }
+}
+
+/// Whether current could write `file`; as [`Path::may_write`], without taking a reference.
+pub(crate) fn may_write(file: &File) -> Result {
+    // SAFETY: The open file holds the references on its path.
+    let path = unsafe { &raw const (*file.as_ptr()).__bindgen_anon_1.f_path };
+    // SAFETY: As above.
+    to_result(unsafe { ffi::pbm_may_write(path) })
+}
+
+/// A file that was opened for this purpose alone and is written although programs run from it.
+pub(crate) struct InPlace<'a> {
+    file: ARef<File>,
+    cred: &'a Credential,
+}
+
+impl<'a> InPlace<'a> {
+    /// Opens `path` with `cred`, which must be able to write the file.
+    pub(crate) fn open(path: &Path, cred: &'a Credential) -> Result<Self> {
+        let _as_user = cred::Override::new(cred);
+        path.may_write()?;
+        let file = path.open(cred)?;
+        Ok(Self { file, cred })
+    }
+
+    /// The file, for reading.
+    pub(crate) fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// Whether all of `len` bytes from `offset` on have blocks, so that writing them allocates
+    /// none.
+    pub(crate) fn is_allocated(&self, offset: u64, len: u64) -> Result<bool> {
+        let start = bindings::loff_t::try_from(offset)?;
+        let end = bindings::loff_t::try_from(offset.checked_add(len).ok_or(EOVERFLOW)?)?;
+        // SAFETY: The file is open and nobody else uses its position.
+        let hole = unsafe {
+            bindings::vfs_llseek(self.file.as_ptr(), start, bindings::SEEK_HOLE as i32)
+        };
+        if hole < 0 {
+            return Err(Error::from_errno(i32::try_from(hole)?));
+        }
+        Ok(hole >= end)
+    }
+
+    /// Waits until `len` bytes from `offset` on are on the device.
+    pub(crate) fn sync(&self, offset: u64, len: u64) -> Result {
+        let start = bindings::loff_t::try_from(offset)?;
+        let last = offset.checked_add(len).ok_or(EOVERFLOW)?.saturating_sub(1);
+        let last = bindings::loff_t::try_from(last)?;
+        // SAFETY: The file is open.
+        to_result(unsafe { bindings::vfs_fsync_range(self.file.as_ptr(), start, last, 1) })
+    }
+
+    /// Writes all of `data` at `offset`, into blocks that are allocated and inside the file.
+    ///
+    /// # Errors
+    ///
+    /// `EBUSY` if the filesystem is frozen, `EIO` for a short write, or the filesystem's error.
+    pub(crate) fn write(&self, offset: u64, data: &[u8]) -> Result {
+        let _as_user = cred::Override::new(self.cred);
+        let position = bindings::loff_t::try_from(offset)?;
+        // SAFETY: The file belongs to this `InPlace` alone: `open` made it, and `file` lends it out
+        // for reading only, to this task. `data` may be read for its whole length.
+        let written = unsafe {
+            ffi::pbm_write_in_place(
+                self.file.as_ptr(),
+                data.as_ptr().cast(),
+                data.len(),
+                position,
+            )
+        };
+        match usize::try_from(written) {
+            Ok(written) if written == data.len() => Ok(()),
+            Ok(_) => Err(EIO),
+            Err(_) => Err(Error::from_errno(i32::try_from(written)?)),
+        }
+    }
+}

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The page cache of a file: what is in it, and asking for more.
+
+use super::ffi;
+use core::mem::MaybeUninit;
+use kernel::{
+    bindings,
+    error::to_result,
+    fs::File,
+    page::PAGE_SHIFT,
+    prelude::*, //
+};
+
+/// `POSIX_FADV_WILLNEED`, which the bindings do not have.
+const WILL_NEED: i32 = 3;
+
+/// Runs `ask` with a block plug: the reads that it asks for go to the device together.
+pub(crate) fn plugged<R>(ask: impl FnOnce() -> R) -> R {
+    /// Ends the plug; after it was begun, current points to it.
+    struct Finish(*mut bindings::blk_plug);
+
+    impl Drop for Finish {
+        fn drop(&mut self) {
+            // SAFETY: The plug was begun by this task, which has not left its frame since.
+            unsafe { bindings::blk_finish_plug(self.0) };
+        }
+    }
+
+    let mut plug = MaybeUninit::<bindings::blk_plug>::uninit();
+    // SAFETY: The plug is initialized here. It does not move, and outlives its `Finish`.
+    unsafe { bindings::blk_start_plug(plug.as_mut_ptr()) };
+    let _finish = Finish(plug.as_mut_ptr());
+    ask()
+}
+
+/// The most pages that one [`will_need`] asks for; more are cut off. At least 1.
+pub(crate) fn will_need_limit(file: &File) -> u64 {
+    // SAFETY: The file is open and so has a mapping with a backing device.
+    let limit = unsafe { ffi::pbm_readahead_limit(file.as_ptr()) };
+    (limit as u64).max(1)
+}
+
+/// Asks for `pages` pages from `first` on, without waiting for them. Pages that are cached or lie
+/// after the end of the file are left out.
+pub(crate) fn will_need(file: &File, first: u64, pages: u64) -> Result {
+    let bytes = |pages: u64| -> Result<bindings::loff_t> {
+        let bytes = pages.checked_mul(1 << PAGE_SHIFT).ok_or(EOVERFLOW)?;
+        Ok(bindings::loff_t::try_from(bytes)?)
+    };
+    let (offset, len) = (bytes(first)?, bytes(pages)?);
+    // SAFETY: The file is open; the call checks the range and what the file can do.
+    to_result(unsafe {
+        bindings::vfs_fadvise(
+            file.as_ptr(),
+            offset,
+            len,
+            WILL_NEED,
+        )
+    })
+}
+
+/// How many of `pages` pages from `first` on are cached, or are being read.
+pub(crate) fn cached(file: &File, first: u64, pages: u64) -> u64 {
+    let Some(last) = first.checked_add(pages.saturating_sub(1)) else {
+        return 0;
+    };
+    // SAFETY: The file is open and so has a mapping.
+    unsafe { ffi::pbm_cached_pages(file.as_ptr(), first as usize, last as usize) as u64 }
+}
+
+/// Waits until none of `pages` pages from `first` on is being read.
+///
+/// # Errors
+///
+/// `EINTR` if current was killed meanwhile.
+pub(crate) fn wait(file: &File, first: u64, pages: u64) -> Result {
+    let last = first
+        .checked_add(pages.saturating_sub(1))
+        .ok_or(EOVERFLOW)?;
+    // SAFETY: The file is open and so has a mapping.
+    to_result(unsafe { ffi::pbm_wait_for_pages(file.as_ptr(), first as usize, last as usize) })
+}

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The knobs `vm.pbitmap_*`. `Documentation/admin-guide/pbitmap.rst` describes them for users.
+
+use super::sys::sysctl::{
+    Knob,
+    Registration, //
+};
+use kernel::{
+    prelude::*,
+    sync::atomic::{
+        Atomic,
+        Relaxed, //
+    },
+};
+
+/// Declares the knobs: an accessor, the name, the default, the least and the greatest value.
+macro_rules! knobs {
+    ($($(#[$doc:meta])* $get:ident: $name:literal = $default:literal in $min:literal..=$max:literal;)+) => {
+        $(
+            $(#[$doc])*
+            pub(crate) fn $get() -> u32 {
+                values::$get.load(Relaxed)
+            }
+        )+
+
+        /// Where the values are kept.
+        #[allow(non_upper_case_globals)]
+        mod values {
+            use super::*;
+            $(pub(super) static $get: Atomic<u32> = Atomic::new($default);)+
+        }
+
+        /// Shows the knobs in `/proc/sys/vm`.
+        pub(crate) fn register() -> Result<Registration> {
+            Registration::new(c"vm", &[$(
+                Knob {
+                    name: $name,
+                    value: &values::$get,
+                    min: const { &($min as u32) },
+                    max: const { &($max as u32) },
+                },
+            )+])
+        }
+    };
+}
+
+knobs! {
+    /// 0: off. 1: on. 2: on, and each step of an annotated program is logged.
+    enabled: c"pbitmap_enabled" = 1 in 0..=2;
+    /// 1: map the recorded pages before the first instruction; 0: only have them read.
+    early_fault: c"pbitmap_early_fault" = 1 in 0..=1;
+    /// Seconds between two updates of a bitmap; 0: no limit.
+    update_interval: c"pbitmap_update_interval" = 0 in 0..=2592000;
+    /// A hole of so many pages between two recorded runs is read as well.
+    gap_pages: c"pbitmap_gap_pages" = 4 in 0..=1024;
+    /// Most pages that one exec reads ahead.
+    max_pages: c"pbitmap_max_pages" = 65536 in 0..=1048576;
+}
+
+/// Logs a line if `vm.pbitmap_enabled` is 2.
+macro_rules! log {
+    ($($arg:tt)*) => {
+        if $crate::sysctl::enabled() >= 2 {
+            kernel::pr_info!($($arg)*);
+        }
+    };
+}
+pub(crate) use log;
