@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: GPL-2.0
+#
+# What both jobs (demo and overhead) do in the guest. Sourced by init, run by busybox's sh.
+
+# report KIND [JSON]: one line to the host.
+report() {
+	echo "$1 ${2-}" >/dev/ttyS1
+}
+
+fail() {
+	report failed "$*"
+	poweroff -f
+}
+
+# Hands each line that a command prints to the host; fails the whole job if the command does.
+report_output() {
+	local kind="$1"
+	shift
+	"$@" >/run/reported 2>/run/complaint || fail "$* : $(cat /run/complaint)"
+	while read -r line; do
+		report "$kind" "$line"
+	done </run/reported
+}
+
+# The disk under test is null_blk, whose latency and bandwidth pass in the guest's own (virtual) time. It is filled
+# from the virtio disk that holds the image while it is still infinitely fast, then switched off, slowed down and
+# switched on again: its memory survives that.
+make_disk() {
+	local module
+	mkdir -p /run /disk /mnt
+	mount -t tmpfs run /run
+	for module in /modules/*.ko; do
+		insmod "$module" $(cat "${module%.ko}.options" 2>/dev/null) || return 1
+	done
+	mount -t configfs config /sys/kernel/config
+	disk=/sys/kernel/config/nullb/bench
+	mkdir $disk
+	for setting in memory_backed=1 blocksize=4096 size=$IMAGE_MB submit_queues=1; do
+		echo ${setting#*=} >$disk/${setting%=*} || return 1
+	done
+	echo 1 >$disk/power
+	dd if=/dev/vda of=/dev/bench bs=1M conv=fsync 2>/dev/null || return 1
+	echo 0 >$disk/power
+	for setting in irqmode=2 completion_nsec=$((LATENCY_US * 1000)) mbps=$MB_PER_S; do
+		echo ${setting#*=} >$disk/${setting%=*} || return 1
+	done
+	# Its bandwidth timer starts now: on the same grid on which the launcher starts its runs.
+	bench-launcher align 20
+	echo 1 >$disk/power
+	echo $READ_AHEAD_KB >/sys/block/bench/queue/read_ahead_kb
+	mount -t ext4 -o noatime /dev/bench /mnt || return 1
+	mount -t devtmpfs dev /mnt/dev
+	mount -t proc proc /mnt/proc
+	mount -t tmpfs tmp /mnt/tmp
+	report kernel "$(uname -r)"
+}

@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `bench-launcher` starts one program in the bench's guest and says what that cost, one JSON object a line.
+//!
+//! It is linked statically and lives in the guest's initramfs, so nothing of itself is ever on the disk under test:
+//! what a run reads from that disk, the program read.
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | `run.rs` | the timed run: clock, resource usage and the disk's counters around fork, chroot, exec, wait |
+//! | `faults.rs` | the untimed twin of a run that says which file each major fault was for |
+//! | `disk.rs` | the counters of one disk |
+//! | `cold.rs` | how the guest is made cold, and how a run is lined up with the disk's bandwidth timer |
+//! | `sys.rs` | every system call that the standard library has no safe form of |
+//!
+//! Exit codes: 0 done; 1 the measurement failed; 2 wrong usage.
+
+mod cold;
+mod disk;
+mod faults;
+mod run;
+mod sys;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{bail, Context, Result};
+use lexopt::prelude::*;
+
+const USAGE: &str = "\
+usage: bench-launcher run    [OPTION]... PROGRAM [ARGUMENT]...   time a program, one JSON line a run
+       bench-launcher faults [OPTION]... PROGRAM [ARGUMENT]...   one untimed run: major faults by file
+       bench-launcher loop   [OPTION]... PROGRAM [ARGUMENT]...   fork, exec, wait in a loop: one JSON line of times
+       bench-launcher align  MILLISECONDS                        sleep to the next multiple of that on the clock
+
+  --root DIR         the program's root directory (default: the launcher's)
+  --disk NAME        count the requests of /sys/block/NAME
+  --output FILE      where the program's output goes (default /dev/null)
+  --cold             empty the caches before each run
+  --settle PROGRAM   run this once after emptying the caches
+  --repeat N         how often (default 1)
+  --label TEXT       copied into each line
+";
+
+/// What the subcommands that start a program have in common.
+pub(crate) struct Options {
+    pub(crate) root: Option<PathBuf>,
+    pub(crate) disk: Option<String>,
+    pub(crate) output: PathBuf,
+    pub(crate) cold: bool,
+    pub(crate) settle: Option<PathBuf>,
+    pub(crate) repeat: usize,
+    pub(crate) label: String,
+    pub(crate) command: Vec<OsString>,
+}
+
+fn parse_options(parser: &mut lexopt::Parser) -> Result<Options> {
+    let mut options = Options {
+        root: None,
+        disk: None,
+        output: PathBuf::from("/dev/null"),
+        cold: false,
+        settle: None,
+        repeat: 1,
+        label: String::new(),
+        command: Vec::new(),
+    };
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Long("root") => options.root = Some(parser.value()?.into()),
+            Long("disk") => options.disk = Some(parser.value()?.string()?),
+            Long("output") => options.output = parser.value()?.into(),
+            Long("cold") => options.cold = true,
+            Long("settle") => options.settle = Some(parser.value()?.into()),
+            Long("repeat") => options.repeat = parser.value()?.parse()?,
+            Long("label") => options.label = parser.value()?.string()?,
+            // The program's own options are its own.
+            Value(program) => {
+                options.command.push(program);
+                options.command.extend(parser.raw_args()?);
+            }
+            other => return Err(other.unexpected().into()),
+        }
+    }
+    if options.command.is_empty() {
+        bail!("no program given");
+    }
+    Ok(options)
+}
+
+fn align(parser: &mut lexopt::Parser) -> Result<u64> {
+    match parser.next()? {
+        Some(Value(milliseconds)) => Ok(milliseconds.parse()?),
+        _ => bail!("align needs a number of milliseconds"),
+    }
+}
+
+fn main() -> ExitCode {
+    enum Work {
+        Run(Options),
+        Faults(Options),
+        Loop(Options),
+        Align(u64),
+    }
+    let parse = || -> Result<Work> {
+        let mut parser = lexopt::Parser::from_env();
+        let Some(Value(subcommand)) = parser.next()? else {
+            bail!("no subcommand given");
+        };
+        Ok(match subcommand.to_str() {
+            Some("run") => Work::Run(parse_options(&mut parser)?),
+            Some("faults") => Work::Faults(parse_options(&mut parser)?),
+            Some("loop") => Work::Loop(parse_options(&mut parser)?),
+            Some("align") => Work::Align(align(&mut parser)?),
+            _ => bail!("no such subcommand: {}", subcommand.to_string_lossy()),
+        })
+    };
+    let work = match parse() {
+        Ok(work) => work,
+        Err(error) => {
+            eprint!("bench-launcher: {error:#}\n\n{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    let outcome = match work {
+        Work::Run(options) => run::timed(&options).context("timed run"),
+        Work::Faults(options) => faults::attributed(&options).context("fault-counting run"),
+        Work::Loop(options) => run::looped(&options).context("loop"),
+        Work::Align(milliseconds) => cold::align(milliseconds),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bench-launcher: {error:#}");
+            ExitCode::from(1)
+        }
+    }
+}

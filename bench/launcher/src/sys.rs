@@ -1,0 +1,376 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The system calls that the standard library has no safe form of. All of the launcher's `unsafe` is in here.
+
+use std::ffi::{CString, OsString};
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::ExitStatus;
+use std::ptr;
+use std::sync::atomic::{fence, Ordering};
+
+use anyhow::{Context, Result};
+
+/// What a program started by the launcher sees: nothing of the guest's own.
+const ENVIRONMENT: [&str; 4] = [
+    "PATH=/usr/bin:/bin",
+    "HOME=/tmp",
+    "LC_ALL=C.UTF-8",
+    "TERM=dumb",
+];
+
+/// The child could not even start the program.
+const EXIT_NOT_STARTED: i32 = 127;
+
+fn last_error(what: &str) -> anyhow::Error {
+    anyhow::Error::new(io::Error::last_os_error()).context(what.to_owned())
+}
+
+fn c_string(bytes: OsString) -> Result<CString> {
+    CString::new(bytes.into_vec()).context("a NUL byte in an argument")
+}
+
+/// CLOCK_MONOTONIC in nanoseconds.
+pub(crate) fn monotonic_ns() -> Result<u64> {
+    let mut now = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: `now` is a valid place for a timespec.
+    if unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut now) } != 0 {
+        return Err(last_error("clock_gettime"));
+    }
+    Ok(now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64)
+}
+
+/// Sleeps until CLOCK_MONOTONIC says `ns`.
+pub(crate) fn sleep_until(ns: u64) -> Result<()> {
+    let until = libc::timespec {
+        tv_sec: (ns / 1_000_000_000) as i64,
+        tv_nsec: (ns % 1_000_000_000) as i64,
+    };
+    loop {
+        // SAFETY: `until` is a valid timespec; the remainder is not asked for with TIMER_ABSTIME.
+        let failed = unsafe {
+            libc::clock_nanosleep(
+                libc::CLOCK_MONOTONIC,
+                libc::TIMER_ABSTIME,
+                &until,
+                ptr::null_mut(),
+            )
+        };
+        match failed {
+            0 => return Ok(()),
+            libc::EINTR => {}
+            number => return Err(io::Error::from_raw_os_error(number)).context("clock_nanosleep"),
+        }
+    }
+}
+
+/// Writes everything that is dirty to its disk.
+pub(crate) fn sync() {
+    // SAFETY: sync() takes nothing and cannot fail.
+    unsafe { libc::sync() }
+}
+
+/// How a program ended, and what it used.
+pub(crate) struct Ended {
+    status: ExitStatus,
+    pub(crate) major_faults: u64,
+    pub(crate) minor_faults: u64,
+}
+
+impl Ended {
+    pub(crate) fn clean(&self) -> bool {
+        self.status.success()
+    }
+
+    pub(crate) fn describe(&self) -> String {
+        if self.status.code() == Some(EXIT_NOT_STARTED) {
+            return "could not be started".to_owned();
+        }
+        self.status.to_string()
+    }
+}
+
+/// A program that runs now.
+pub(crate) struct Child {
+    pid: libc::pid_t,
+}
+
+impl Child {
+    pub(crate) fn pid(&self) -> libc::pid_t {
+        self.pid
+    }
+
+    pub(crate) fn wait(self) -> Result<Ended> {
+        let mut status = 0;
+        // SAFETY: an all-zero rusage is a valid one.
+        let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
+        loop {
+            // SAFETY: `status` and `usage` are valid places for what the kernel writes.
+            if unsafe { libc::wait4(self.pid, &mut status, 0, &mut usage) } == self.pid {
+                break;
+            }
+            if io::Error::last_os_error().kind() != io::ErrorKind::Interrupted {
+                return Err(last_error("wait4"));
+            }
+        }
+        Ok(Ended {
+            status: ExitStatus::from_raw(status),
+            major_faults: usage.ru_majflt as u64,
+            minor_faults: usage.ru_minflt as u64,
+        })
+    }
+}
+
+/// Everything a child needs, made before the clock is read: between fork and exec it allocates nothing.
+pub(crate) struct Command {
+    /// Owns what `argv` points to.
+    _strings: Vec<CString>,
+    argv: Vec<*const libc::c_char>,
+    envp: Vec<*const libc::c_char>,
+    root: Option<CString>,
+    null: File,
+    output: File,
+}
+
+impl Command {
+    pub(crate) fn new(command: &[OsString], root: Option<&Path>, output: &Path) -> Result<Self> {
+        let arguments = command.iter().cloned();
+        let environment = ENVIRONMENT.iter().map(OsString::from);
+        let strings = arguments
+            .chain(environment)
+            .map(c_string)
+            .collect::<Result<Vec<_>>>()?;
+        let (arguments, environment) = strings.split_at(command.len());
+        let pointers = |of: &[CString]| {
+            // A CString's bytes stay where they are when the CString moves, so these hold as long as `_strings`.
+            of.iter()
+                .map(|string| string.as_ptr())
+                .chain([ptr::null()])
+                .collect::<Vec<_>>()
+        };
+        Ok(Self {
+            argv: pointers(arguments),
+            envp: pointers(environment),
+            root: root
+                .map(|path| c_string(path.as_os_str().to_owned()))
+                .transpose()?,
+            null: File::open("/dev/null").context("/dev/null")?,
+            output: OpenOptions::new()
+                .create(true)
+                .append(true)
+                .open(output)
+                .with_context(|| output.display().to_string())?,
+            _strings: strings,
+        })
+    }
+
+    /// Throws away what an earlier run printed.
+    pub(crate) fn forget_output(&self) -> Result<()> {
+        if self.output.metadata()?.is_file() {
+            self.output.set_len(0)?;
+        }
+        Ok(())
+    }
+
+    /// Starts the program. With a gate, the child waits until the gate's other end is closed before it goes on.
+    pub(crate) fn fork(&self, gate: Option<&Gate>) -> Result<Child> {
+        let root = self.root.as_ref().map_or(ptr::null(), |root| root.as_ptr());
+        let program = self.argv.first().copied().unwrap_or(ptr::null());
+        // SAFETY: the launcher has one thread, so the child finds every lock of the C library free.
+        match unsafe { libc::fork() } {
+            -1 => Err(last_error("fork")),
+            0 => {
+                // SAFETY: the child only makes system calls on descriptors and strings that the parent made before
+                // the fork (`argv` and `envp` end with a null pointer and point into `_strings`), and never returns.
+                unsafe {
+                    if let Some(gate) = gate {
+                        let mut byte = 0_u8;
+                        libc::close(gate.opener.as_raw_fd());
+                        libc::read(gate.waiter.as_raw_fd(), ptr::from_mut(&mut byte).cast(), 1);
+                    }
+                    if (root.is_null()
+                        || (libc::chroot(root) == 0 && libc::chdir(c"/".as_ptr()) == 0))
+                        && libc::dup2(self.null.as_raw_fd(), 0) == 0
+                        && libc::dup2(self.output.as_raw_fd(), 1) == 1
+                        && libc::dup2(self.output.as_raw_fd(), 2) == 2
+                    {
+                        libc::execve(program, self.argv.as_ptr(), self.envp.as_ptr());
+                    }
+                    libc::_exit(EXIT_NOT_STARTED)
+                }
+            }
+            pid => Ok(Child { pid }),
+        }
+    }
+}
+
+/// Holds a child back between fork and exec. Dropping `opener` lets it go.
+pub(crate) struct Gate {
+    pub(crate) opener: OwnedFd,
+    waiter: OwnedFd,
+}
+
+impl Gate {
+    pub(crate) fn new() -> Result<Self> {
+        let mut ends = [0; 2];
+        // SAFETY: `ends` has room for the two descriptors.
+        if unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC) } != 0 {
+            return Err(last_error("pipe2"));
+        }
+        // SAFETY: the kernel just made both descriptors, and nobody else owns them.
+        let [waiter, opener] = ends.map(|end| unsafe { OwnedFd::from_raw_fd(end) });
+        Ok(Self { opener, waiter })
+    }
+}
+
+/// `struct perf_event_attr` up to and including `sample_max_stack` (PERF_ATTR_SIZE_VER5).
+#[repr(C)]
+#[derive(Default)]
+struct PerfEventAttr {
+    kind: u32,
+    size: u32,
+    config: u64,
+    sample_period: u64,
+    sample_type: u64,
+    read_format: u64,
+    flags: u64,
+    wakeup_events: u32,
+    breakpoint_type: u32,
+    config1: u64,
+    config2: u64,
+    branch_sample_type: u64,
+    sample_regs_user: u64,
+    sample_stack_user: u32,
+    clockid: i32,
+    sample_regs_interrupt: u64,
+    aux_watermark: u32,
+    sample_max_stack: u16,
+    reserved: u16,
+}
+
+const _: () = assert!(size_of::<PerfEventAttr>() == 112);
+
+const PERF_TYPE_SOFTWARE: u32 = 1;
+const PERF_COUNT_SW_PAGE_FAULTS_MAJ: u64 = 6;
+const PERF_SAMPLE_TID: u64 = 1 << 1;
+const PERF_SAMPLE_ADDR: u64 = 1 << 3;
+const FLAG_DISABLED: u64 = 1 << 0;
+const FLAG_INHERIT: u64 = 1 << 1;
+const FLAG_MMAP: u64 = 1 << 8;
+const FLAG_COMM: u64 = 1 << 9;
+const FLAG_ENABLE_ON_EXEC: u64 = 1 << 12;
+const FLAG_TASK: u64 = 1 << 13;
+const FLAG_MMAP_DATA: u64 = 1 << 17;
+const FLAG_MMAP2: u64 = 1 << 23;
+const FLAG_COMM_EXEC: u64 = 1 << 24;
+
+/// Where the header page of a perf buffer says how far the kernel has written (`data_head`).
+const DATA_HEAD_OFFSET: usize = 1024;
+
+const PAGE: usize = 4096;
+/// Room for about 200,000 faults; the kernel says so if it was not enough.
+const BUFFER_PAGES: usize = 2048;
+
+/// Records each major fault of one process and its children with its address, and what they mapped where.
+///
+/// # Invariants
+///
+/// `pages` is a shared mapping of `1 + BUFFER_PAGES` pages that lasts until drop.
+pub(crate) struct MajorFaults {
+    pages: *mut u8,
+    _event: OwnedFd,
+}
+
+impl MajorFaults {
+    /// Begins when `pid` execs. Only CPU 0 is looked at: the bench's guest has no other.
+    pub(crate) fn of(pid: libc::pid_t) -> Result<Self> {
+        let attr = PerfEventAttr {
+            kind: PERF_TYPE_SOFTWARE,
+            size: size_of::<PerfEventAttr>() as u32,
+            config: PERF_COUNT_SW_PAGE_FAULTS_MAJ,
+            sample_period: 1,
+            sample_type: PERF_SAMPLE_TID | PERF_SAMPLE_ADDR,
+            flags: FLAG_DISABLED
+                | FLAG_INHERIT
+                | FLAG_MMAP
+                | FLAG_MMAP_DATA
+                | FLAG_MMAP2
+                | FLAG_COMM
+                | FLAG_COMM_EXEC
+                | FLAG_TASK
+                | FLAG_ENABLE_ON_EXEC,
+            ..PerfEventAttr::default()
+        };
+        // SAFETY: `attr` is a perf_event_attr of the size that it says.
+        let event = unsafe { libc::syscall(libc::SYS_perf_event_open, &attr, pid, 0, -1, 0) };
+        if event < 0 {
+            return Err(last_error("perf_event_open"));
+        }
+        // SAFETY: the kernel just made this descriptor, and nobody else owns it.
+        let event = unsafe { OwnedFd::from_raw_fd(event as i32) };
+        // SAFETY: a new mapping at an address of the kernel's choice touches nothing that exists.
+        let pages = unsafe {
+            libc::mmap(
+                ptr::null_mut(),
+                (1 + BUFFER_PAGES) * PAGE,
+                libc::PROT_READ | libc::PROT_WRITE,
+                libc::MAP_SHARED,
+                event.as_raw_fd(),
+                0,
+            )
+        };
+        if pages == libc::MAP_FAILED {
+            return Err(last_error("mmap of the perf buffer"));
+        }
+        // INVARIANT: just mapped, and unmapped only in drop.
+        Ok(Self {
+            pages: pages.cast(),
+            _event: event,
+        })
+    }
+
+    /// The records so far, one after the other. The buffer never wraps: the kernel drops what comes when it is full
+    /// (and says so in a record) because nothing is ever marked as read.
+    pub(crate) fn records(&self) -> Vec<u8> {
+        // SAFETY: by the invariant the header page is mapped; data_head is an aligned u64 in it that the kernel
+        // updates.
+        let head = unsafe {
+            self.pages
+                .add(DATA_HEAD_OFFSET)
+                .cast::<u64>()
+                .read_volatile()
+        };
+        // The kernel's own rule: data may be read only after data_head was.
+        fence(Ordering::Acquire);
+        let length = (head as usize).min(BUFFER_PAGES * PAGE);
+        // SAFETY: by the invariant that many bytes are mapped after the header page, and the kernel does not write
+        // again what it has written below data_head.
+        unsafe { std::slice::from_raw_parts(self.pages.add(PAGE), length) }.to_vec()
+    }
+}
+
+impl Drop for MajorFaults {
+    fn drop(&mut self) {
+        // SAFETY: by the invariant this is the whole mapping, and no slice of it is left.
+        unsafe { libc::munmap(self.pages.cast(), (1 + BUFFER_PAGES) * PAGE) };
+    }
+}
+
+/// The bytes of a path, as the kernel gives them.
+pub(crate) fn os_string(bytes: &[u8]) -> String {
+    std::ffi::OsStr::from_bytes(bytes)
+        .to_string_lossy()
+        .into_owned()
+}
+
+/// A device's number as stat() gives it.
+pub(crate) fn device_number(major: u32, minor: u32) -> u64 {
+    libc::makedev(major, minor)
+}
