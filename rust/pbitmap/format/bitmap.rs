@@ -54,63 +54,56 @@ impl<'a> Bitmap<'a> {
     }
 
     /// Word `index`, the lowest bit first; bits past the end are clear.
-    #[inline]
     pub fn word(&self, index: usize) -> u64 {
-        let start = index.saturating_mul(8);
-        let bytes = self.bytes.get(start..).unwrap_or_default();
+        self.word_from(index.saturating_mul(WORD))
+    }
+
+    /// The word that starts at bit `base`, a multiple of 64.
+    #[inline]
+    fn word_from(&self, base: usize) -> u64 {
+        let bytes = self.bytes.get(base / 8..).unwrap_or_default();
         let word = match bytes.first_chunk() {
             Some(bytes) => u64::from_le_bytes(*bytes),
             None => partial_word(bytes),
         };
-        word & below(self.len.saturating_sub(index.saturating_mul(WORD)))
+        word & below(self.len.saturating_sub(base))
     }
 
     /// The first set bit at or after `from`.
-    #[inline]
     pub fn next_set(&self, from: usize) -> Option<usize> {
-        if from >= self.len {
-            return None;
-        }
-        let words = self.len.div_ceil(WORD);
-        let mut index = from / WORD;
-        let mut word = self.word(index) & !below(from % WORD);
+        let mut base = base_of(from);
+        let mut word = self.word_from(base) & !below(from % WORD);
         while word == 0 {
-            index = index.saturating_add(1);
-            if index >= words {
+            base = base.saturating_add(WORD);
+            if base >= self.len {
                 return None;
             }
-            word = self.word(index);
+            word = self.word_from(base);
         }
-        let bit = word.trailing_zeros() as usize;
-        Some(index.saturating_mul(WORD).saturating_add(bit))
+        Some(base.saturating_add(word.trailing_zeros() as usize))
     }
 
     /// The first clear bit at or after `from`; the length if there is none.
-    #[inline]
     pub fn next_clear(&self, from: usize) -> usize {
-        if from >= self.len {
-            return self.len;
-        }
-        let words = self.len.div_ceil(WORD);
-        let mut index = from / WORD;
-        let mut word = self.word(index) | below(from % WORD);
+        let mut base = base_of(from);
+        let mut word = self.word_from(base) | below(from % WORD);
         while word == u64::MAX {
-            index = index.saturating_add(1);
-            if index >= words {
+            base = base.saturating_add(WORD);
+            if base >= self.len {
                 return self.len;
             }
-            word = self.word(index);
+            word = self.word_from(base);
         }
-        // Bits past the end are clear, so this is at most the length.
-        let bit = word.trailing_ones() as usize;
-        index.saturating_mul(WORD).saturating_add(bit)
+        let bit = base.saturating_add(word.trailing_ones() as usize);
+        bit.min(self.len)
     }
 
     /// The runs of set bits, in ascending order, as `(first bit, length)`.
     pub fn runs(&self) -> Runs<'a> {
         Runs {
             bitmap: *self,
-            from: 0,
+            base: 0,
+            word: self.word_from(0),
         }
     }
 
@@ -125,16 +118,49 @@ impl<'a> Bitmap<'a> {
 #[derive(Clone, Debug)]
 pub struct Runs<'a> {
     bitmap: Bitmap<'a>,
-    from: usize,
+    /// The first bit of the word that is looked at.
+    base: usize,
+    /// Its bits that were not yet reported.
+    word: u64,
+}
+
+impl Runs<'_> {
+    /// Goes on to the next word; [`None`] if that was the last one.
+    #[inline]
+    fn advance(&mut self) -> Option<()> {
+        let base = self.base.saturating_add(WORD);
+        if base >= self.bitmap.len {
+            self.word = 0;
+            return None;
+        }
+        self.base = base;
+        self.word = self.bitmap.word_from(base);
+        Some(())
+    }
 }
 
 impl Iterator for Runs<'_> {
     type Item = (usize, usize);
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        let first = self.bitmap.next_set(self.from)?;
-        self.from = self.bitmap.next_clear(first);
-        Some((first, self.from.saturating_sub(first)))
+        while self.word == 0 {
+            self.advance()?;
+        }
+        let start = self.word.trailing_zeros() as usize;
+        let first = self.base.saturating_add(start);
+        // As if the run began at bit 0, so that its end is where the ones end.
+        let mut ones = self.word | below(start);
+        while ones == u64::MAX {
+            if self.advance().is_none() {
+                return Some((first, self.bitmap.len.saturating_sub(first)));
+            }
+            ones = self.word;
+        }
+        let end = ones.trailing_ones() as usize;
+        self.word &= !below(end);
+        let end = self.base.saturating_add(end);
+        Some((first, end.saturating_sub(first)))
     }
 }
 
@@ -191,6 +217,12 @@ pub fn clear_from(bytes: &mut [u8], len: usize) {
 /// The mask of bit `bit` in its byte.
 const fn mask(bit: usize) -> u8 {
     1 << (bit % 8)
+}
+
+/// The first bit of the word that bit `bit` is in.
+#[inline]
+const fn base_of(bit: usize) -> usize {
+    bit.saturating_sub(bit % WORD)
 }
 
 /// The word that fewer than eight bytes make.

@@ -2,7 +2,10 @@
 
 //! From a bitmap to reads: which runs of pages to ask for, in which order, up to which cost.
 
-use super::super::format::bitmap::Bitmap;
+use super::super::format::bitmap::{
+    Bitmap,
+    Runs, //
+};
 
 /// What a plan may ask for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -33,13 +36,13 @@ pub struct Run {
 /// runs together have no more than [`Limits::max_pages`] pages.
 #[derive(Clone, Debug)]
 pub struct Plan<'a> {
-    bitmap: Bitmap<'a>,
+    runs: Runs<'a>,
+    /// The first run of the bitmap that is not yet in the plan.
+    next: Option<(usize, usize)>,
     first_page: u64,
     gap: usize,
     /// Pages that may still be asked for.
     budget: usize,
-    /// The next set bit, if any.
-    next: Option<usize>,
 }
 
 impl<'a> Plan<'a> {
@@ -47,13 +50,13 @@ impl<'a> Plan<'a> {
     pub fn new(bitmap: Bitmap<'a>, first_page: u64, limits: Limits) -> Self {
         let pages = limits.file_pages.saturating_sub(first_page);
         let pages = usize::try_from(pages).unwrap_or(usize::MAX);
-        let bitmap = Bitmap::new(bitmap.bytes(), bitmap.len().min(pages));
+        let mut runs = Bitmap::new(bitmap.bytes(), bitmap.len().min(pages)).runs();
         Self {
-            bitmap,
+            next: runs.next(),
+            runs,
             first_page,
             gap: usize::try_from(limits.gap_pages).unwrap_or(usize::MAX),
             budget: usize::try_from(limits.max_pages).unwrap_or(usize::MAX),
-            next: bitmap.next_set(0),
         }
     }
 }
@@ -62,29 +65,30 @@ impl Iterator for Plan<'_> {
     type Item = Run;
 
     fn next(&mut self) -> Option<Run> {
-        let first = self.next?;
         if self.budget == 0 {
             return None;
         }
+        let (first, mut wanted) = self.next?;
         let limit = first.saturating_add(self.budget);
-        let mut end = self.bitmap.next_clear(first).min(limit);
-        let mut wanted = end.saturating_sub(first);
-        self.next = self.bitmap.next_set(end);
-        while let Some(set) = self.next {
+        let mut end = first.saturating_add(wanted);
+        self.next = self.runs.next();
+        while let Some((set, len)) = self.next {
             // A hole that uses up the budget is not worth starting on.
             if set.saturating_sub(end) > self.gap || set >= limit {
                 break;
             }
-            end = self.bitmap.next_clear(set).min(limit);
-            wanted = wanted.saturating_add(end.saturating_sub(set));
-            self.next = self.bitmap.next_set(end);
+            end = set.saturating_add(len);
+            wanted = wanted.saturating_add(len);
+            self.next = self.runs.next();
         }
-        let pages = end.saturating_sub(first);
+        // What is past the budget is the end of the last run, for that one starts before it.
+        let excess = end.saturating_sub(limit);
+        let pages = end.saturating_sub(first).saturating_sub(excess);
         self.budget = self.budget.saturating_sub(pages);
         Some(Run {
             first: self.first_page.checked_add(u64::try_from(first).ok()?)?,
             pages: u32::try_from(pages).ok()?,
-            wanted: u32::try_from(wanted).ok()?,
+            wanted: u32::try_from(wanted.saturating_sub(excess)).ok()?,
         })
     }
 }
