@@ -37,6 +37,9 @@ pub(super) const INODE_OPEN_FOR_WRITE: u32 = 1 << 6;
 pub(super) const INODE_ENCRYPTED: u32 = 1 << 7;
 
 extern "C" {
+    /// The unbound workqueue, which the bindings know by a name that is going away.
+    pub(super) static system_dfl_wq: *mut bindings::workqueue_struct;
+
     pub(super) fn pbm_binfmt_register();
     pub(super) fn pbm_binfmt_unregister();
 

@@ -2,6 +2,7 @@
 
 //! Chores: what a kernel thread does some time later.
 
+use super::ffi;
 use kernel::{
     bindings,
     prelude::*,
@@ -82,7 +83,7 @@ impl<T: Run> Chore<T> {
         // SAFETY: By the invariant the work is initialized, and it stays where it is until it was
         // disabled. The queue exists as long as the kernel runs.
         unsafe {
-            let queue = bindings::system_unbound_wq;
+            let queue = ffi::system_dfl_wq;
             if delay == 0 {
                 bindings::mod_delayed_work_on(cpu, queue, self.work.get(), 0);
             } else {
