@@ -26,7 +26,10 @@ const FILESYSTEMS: [&CStr; 3] = [c"ext4", c"xfs", c"btrfs"];
 /// user who runs the program, and again as that user when the recording is written.
 pub(crate) fn may_update(file: &File, inode: &Inode) -> Result<(), Reason> {
     let filesystem = file::filesystem(file);
-    if !FILESYSTEMS.iter().any(|name| name.to_bytes() == filesystem.to_bytes()) {
+    if !FILESYSTEMS
+        .iter()
+        .any(|name| name.to_bytes() == filesystem.to_bytes())
+    {
         return Err(Reason::Filesystem);
     }
     let refused = [

@@ -6,8 +6,7 @@
 //! module were not there.
 
 use super::{
-    access,
-    early_fault,
+    access, early_fault,
     format::{
         elf::Header,
         slot::Slot, //

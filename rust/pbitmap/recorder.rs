@@ -10,6 +10,7 @@
 use super::{
     capture,
     pages::Pages,
+    policy::window,
     stats::{
         Counter,
         Reason,
@@ -22,8 +23,7 @@ use super::{
             Path, //
         },
         mm::Dying,
-        time,
-        trace,
+        time, trace,
         watch::{
             Watcher,
             Watches, //
@@ -34,7 +34,6 @@ use super::{
         },
     },
     sysctl,
-    policy::window,
     writeback::{
         Recording,
         Writer, //
@@ -105,8 +104,7 @@ impl Recorder {
             return Err(Reason::NotRun.into());
         }
         let stored = self.start.stored.bitmap();
-        let pages =
-            capture::executable(mm, file, stored.len()).map_err(|_| Reason::NoRecorder)?;
+        let pages = capture::executable(mm, file, stored.len()).map_err(|_| Reason::NoRecorder)?;
         let count = pages.bitmap().count() as u64;
         let changed = !pages.bitmap().same_bits(&stored);
         Counter::Recordings.add(1);

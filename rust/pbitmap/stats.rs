@@ -4,8 +4,7 @@
 
 use super::format::error::Error as FormatError;
 use kernel::{
-    debugfs,
-    fmt,
+    debugfs, fmt,
     prelude::*,
     sync::atomic::{
         Atomic,

@@ -177,8 +177,7 @@ fn write(recording: &Recording) -> Result<Option<u64>, WriteError> {
 
     // The file may have been edited in place since the program started: all is read again.
     let mut head = [0; Header::SIZE];
-    file::read_exact(target.file(), 0, &mut head)
-        .map_err(|_| Refusal::from(Reason::ReadError))?;
+    file::read_exact(target.file(), 0, &mut head).map_err(|_| Refusal::from(Reason::ReadError))?;
     let header = Header::parse(&head).map_err(Refusal::from)?;
     let section = Section::find(target.file(), inode.size(), &header, &head)?
         .ok_or(Refusal::from(Reason::Changed))?;
@@ -195,8 +194,7 @@ fn write(recording: &Recording) -> Result<Option<u64>, WriteError> {
         return Ok(None);
     }
     let mut next = KVVec::from_elem(0, section.slot_size(), GFP_KERNEL).map_err(Error::from)?;
-    rewrite_executable(&slot, &mut next, recording.pages.as_bytes(), now)
-        .map_err(Refusal::from)?;
+    rewrite_executable(&slot, &mut next, recording.pages.as_bytes(), now).map_err(Refusal::from)?;
     section.write_beside(&target, index, &next)?;
     Ok(Some(slot.header().generation.saturating_add(1)))
 }

@@ -238,9 +238,8 @@ impl<'a> InPlace<'a> {
         let start = bindings::loff_t::try_from(offset)?;
         let end = bindings::loff_t::try_from(offset.checked_add(len).ok_or(EOVERFLOW)?)?;
         // SAFETY: The file is open and nobody else uses its position.
-        let hole = unsafe {
-            bindings::vfs_llseek(self.file.as_ptr(), start, bindings::SEEK_HOLE as i32)
-        };
+        let hole =
+            unsafe { bindings::vfs_llseek(self.file.as_ptr(), start, bindings::SEEK_HOLE as i32) };
         if hole < 0 {
             return Err(Error::from_errno(i32::try_from(hole)?));
         }

@@ -50,14 +50,7 @@ pub(crate) fn will_need(file: &File, first: u64, pages: u64) -> Result {
     };
     let (offset, len) = (bytes(first)?, bytes(pages)?);
     // SAFETY: The file is open; the call checks the range and what the file can do.
-    to_result(unsafe {
-        bindings::vfs_fadvise(
-            file.as_ptr(),
-            offset,
-            len,
-            WILL_NEED,
-        )
-    })
+    to_result(unsafe { bindings::vfs_fadvise(file.as_ptr(), offset, len, WILL_NEED) })
 }
 
 /// How many of `pages` pages from `first` on are cached, or are being read.
