@@ -35,6 +35,7 @@ asserted=0
 failed=0
 mounted=()
 jobs_started=()
+at_end=()
 
 # --- assertions ------------------------------------------------------------
 
@@ -177,6 +178,7 @@ settle() {
 
 tool() { "$PBITMAP_TOOL" "$@"; }
 
+# annotate FILE... - or the test is over
 annotate() {
 	tool annotate "$@" >"$WORK/annotate.log" 2>&1 ||
 		broken "pbitmap-tool annotate $*: $(cat "$WORK/annotate.log")"
@@ -216,13 +218,27 @@ put_program() {
 	annotate "$MNT/$1"
 }
 
-# starts LAUNCH-OPTIONS -- COMMAND: one run by `launch`, whose counts are then
-# in $majflt, $minflt, $status (as the shell gives it: 128 + signal)
+# starts LAUNCH-OPTIONS -- COMMAND: one run by `launch`; its counts are then in
+# $majflt and $minflt, its exit status in $status (128 + signal, as in the
+# shell), what it printed in $output
 starts() {
-	majflt= minflt= status=
-	launch -o "$WORK/launch" "$@"
+	majflt= minflt= status= output=
+	output=$(launch -o "$WORK/launch" "$@")
 	# shellcheck disable=SC1091 # written by launch
 	. "$WORK/launch"
+}
+
+# recorded FILE - the pages in its bitmap, a number a line, as the tool shows them
+recorded() {
+	local first count
+	tool show --pages "$1" | while read -r first count; do seq "$first" $((first + count - 1)); done
+}
+
+# slot_field FILE NAME - generation, updated, runs, pages or slot
+slot_field() {
+	local slot generation updated runs pages
+	eval "$(elf slot "$1")"
+	echo "${!2}"
 }
 
 # background COMMAND... - killed at the end of the test
@@ -231,11 +247,18 @@ background() {
 	jobs_started+=($!)
 }
 
+# at_the_end COMMAND - a line of shell to be run when the test is over
+at_the_end() { at_end=("$1" "${at_end[@]}"); }
+
+# put_back FILE - a setting of the kernel that is as before when the test is over
+put_back() { at_the_end "echo $(cat "$1") >$1"; }
+
 bytes_of() { sha256sum <"$1" | cut -c1-16; }
 
 # --- the end ---------------------------------------------------------------
 
-BAD_LOG='BUG:|WARNING:|Oops|general protection|possible (circular|recursive|irq lock)|INFO: task .* blocked|inconsistent lock|lockdep|Call Trace:|refcount_t:|UBSAN:|KASAN:|list_(add|del) corruption|scheduling while atomic|sleeping function called|suspicious RCU|[Bb]ad (page|rss)|Object .* on __kmem_cache_shutdown|soft lockup|hard LOCKUP|rcu_.*detected .*stalls|EXT4-fs error|XFS .*(Corruption|metadata I/O error)|BTRFS (error|critical)|unregister_netdevice|double free|use-after-free|rust_kernel: panicked|segfault'
+# As in scripts/kernellog.py, which looks at the whole log after the last test.
+BAD_LOG='BUG:|WARNING:|Oops|general protection fault|Kernel panic|possible (circular|recursive|irq) lock|inconsistent lock state|suspicious RCU usage|bad unlock balance|held lock freed|INFO: task .* blocked for|soft lockup|hard LOCKUP|rcu.*detected.*stall|scheduling while atomic|sleeping function called|K[A-Z]SAN:|KFENCE:|UBSAN:|refcount_t:|list_(add|del) corruption|[Bb]ad (page|rss-counter)|__kmem_cache_shutdown|rust_kernel: panicked|double free|use-after-free|EXT4-fs error|XFS.*([Cc]orruption|metadata I/O error)|BTRFS (error|critical)|Call Trace:'
 
 log_mark() { echo "pbitmap test $TEST starts, pid $$" >/dev/kmsg; }
 
@@ -249,6 +272,7 @@ finish() {
 		wait "$job" 2>/dev/null
 	done
 	cd /
+	for job in "${at_end[@]}"; do eval "$job"; done
 	if loaded; then module_unload; fi
 	if loaded; then fail "the module is still loaded"; fi
 	for place in "${mounted[@]}"; do

@@ -20,6 +20,7 @@
  * Ways that start it COUNT times and print "ok=N killed=N ETXTBSY=N other=N":
  *	loop          one after the other, vfork
  *	loop-or       the same; every second time only up to the argument "--"
+ *	loop-open     as loop-or, and open the file for writing after each end
  *	kill-storm    SIGKILL at a random moment around execve()
  *	stop-storm    SIGSTOP and SIGCONT all the time around execve()
  *	winch-storm   caught signals all the time around execve()
@@ -222,6 +223,17 @@ static void nothing(int signal)
 	(void)signal;
 }
 
+/* Nothing runs the file any more, so nothing may be in the way. */
+static void open_for_write(const char *path)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		count(0, errno);
+	else
+		close(fd);
+}
+
 static long now_us(void)
 {
 	struct timespec t;
@@ -328,8 +340,12 @@ int main(int argc, char **argv, char **envp)
 		if (!strcmp(way, "loop")) {
 			start_vfork(program);
 		} else if (!strcmp(way, "loop-or") && split) {
-			*split = i & 1 ? NULL : "sum";
+			*split = i & 1 ? NULL : "r:0";
 			start_vfork(program);
+		} else if (!strcmp(way, "loop-open") && split) {
+			*split = i & 1 ? NULL : "r:0";
+			start_vfork(program);
+			open_for_write(program[0]);
 		} else if (!strcmp(way, "kill-storm")) {
 			start_under_fire(program, kill_it, 1, usual_us, &seed);
 		} else if (!strcmp(way, "stop-storm")) {

@@ -61,6 +61,9 @@ int main(int argc, char **argv)
 		errx(2, "no program");
 
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
+	/* What runs between fork() and execve() must not count as the program's faults. */
+	if (mlockall(MCL_CURRENT))
+		err(2, "mlockall");
 	if (drop) {
 		sync();
 		int fd = open("/proc/sys/vm/drop_caches", O_WRONLY);

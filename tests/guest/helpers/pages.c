@@ -19,6 +19,8 @@
  *	exec:PATH                execute PATH without arguments
  *	thread-exec:PATH         the same from a thread
  *	fork                     fork; the child goes on, the parent waits and takes its status
+ *	clone-vm                 a child that shares the memory goes on, the parent exits at once
+ *	euid                     print the effective user
  *
  * "list" as the first argument prints the file pages that would be touched, a
  * number a line, instead of touching them. Without arguments: status 0.
@@ -137,35 +139,54 @@ static void execute(const char *path)
 	die_now(127);
 }
 
-/* A thread shares everything but its stack and runs @path, or exits. */
-static char thread_stack[16384] __attribute__((aligned(16)));
+/*
+ * A thread, or a child with the same memory, that runs @path, goes on with the
+ * arguments @rest, or ends the process.
+ */
+static char other_stack[16384] __attribute__((aligned(16)));
 
-__attribute__((noreturn, used)) static void thread(const char *path)
+struct task {
+	const char *path;
+	int argc;
+	char **argv;
+};
+
+static int run(int argc, char **argv);
+
+__attribute__((noreturn, used)) static void other_task(const struct task *task)
 {
-	if (path)
-		execute(path);
+	if (task->path)
+		execute(task->path);
+	if (task->argv)
+		die_now(run(task->argc, task->argv));
 	die_now(9);
 }
 
-static void start_thread(const char *path)
+#define SAME_MEMORY 0x111	/* CLONE_VM, SIGCHLD */
+#define THREAD 0x10f00		/* CLONE_VM, FS, FILES, SIGHAND, THREAD */
+
+static void start_task(long flags, const struct task *task)
 {
-	unsigned long *top = (void *)(thread_stack + sizeof(thread_stack));
-	long flags = 0x10f00; /* CLONE_VM, FS, FILES, SIGHAND, THREAD */
+	unsigned long *top = (void *)(other_stack + sizeof(other_stack));
 	long ret;
 
 	*--top = 0;
-	*--top = (unsigned long)path;
+	*--top = (unsigned long)task;
 	asm volatile("syscall\n\t"
 		     "test %%rax, %%rax\n\t"
 		     "jnz 1f\n\t"
 		     "pop %%rdi\n\t"
-		     "call thread\n"
+		     "call other_task\n"
 		     "1:"
 		     : "=a"(ret)
-		     : "a"(__NR_clone), "D"(flags), "S"(top), "d"(0)
+		     : "a"(__NR_clone), "D"(flags), "S"(top), "d"(0), "m"(*task)
 		     : "rcx", "r11", "memory");
 	if (ret < 0)
 		die_now(123);
+}
+
+static void wait_to_be_killed(void)
+{
 	for (;;)
 		syscall0(__NR_pause);
 }
@@ -217,11 +238,22 @@ static int run(int argc, char **argv)
 			ts[1] = n % 1000 * 1000000;
 			syscall2(__NR_nanosleep, ts, 0);
 		} else if (starts_with(arg, "thread-exit")) {
-			start_thread(NULL);
+			start_task(THREAD, &(struct task){ 0 });
+			wait_to_be_killed();
 		} else if (starts_with(arg, "exec:")) {
 			execute(arg + 5);
 		} else if (starts_with(arg, "thread-exec:")) {
-			start_thread(arg + 12);
+			start_task(THREAD, &(struct task){ .path = arg + 12 });
+			wait_to_be_killed();
+		} else if (starts_with(arg, "clone-vm")) {
+			static struct task task;
+
+			task = (struct task){ .argc = argc - i, .argv = argv + i };
+			start_task(SAME_MEMORY, &task);
+			return 0;
+		} else if (starts_with(arg, "euid")) {
+			put_number(syscall0(__NR_geteuid));
+			put("\n");
 		} else if (starts_with(arg, "fork")) {
 			fork_and_wait();
 		} else {

@@ -1,0 +1,73 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# The sysctls take what they document and refuse everything else with EINVAL;
+# vm.pbitmap_enabled turns everything off, or makes it talk.
+#
+# needs: module tool
+# smp: 2
+# mem: 1G
+# timeout: 60
+
+. "$(dirname "$0")/lib.sh"
+
+module_load
+scratch_mount
+
+takes() { # NAME VALUE...
+	local name=$1 value
+	shift
+	for value in "$@"; do
+		if echo "$value" >"$VM/pbitmap_$name" && [ "$(get_sysctl "$name")" = "$value" ]; then
+			pass "vm.pbitmap_$name takes $value"
+		else
+			fail "vm.pbitmap_$name does not take $value: $(get_sysctl "$name")"
+		fi
+	done
+}
+
+not() { # NAME VALUE...
+	local name=$1 value before
+	shift
+	before=$(get_sysctl "$name")
+	for value in "$@"; do
+		refuses "vm.pbitmap_$name refuses '$value'" 'Invalid argument' \
+			bash -c "echo '$value' >$VM/pbitmap_$name"
+	done
+	is "vm.pbitmap_$name is as before" "$before" "$(get_sysctl "$name")"
+}
+
+takes enabled 0 2 1
+not enabled 3 -1 abc 1x 4294967296 4294967297 99999999999999999999
+takes early_fault 0 1
+not early_fault 2 -1 x
+takes update_interval 1 2592000 0
+not update_interval 2592001 -1 4294967296 1.5
+takes gap_pages 0 1024 1
+not gap_pages 1025 -1
+takes max_pages 0 1048576 1024
+not max_pages 1048577 -1 4294967297
+for name in enabled early_fault update_interval gap_pages max_pages; do
+	refuses "nobody else may set vm.pbitmap_$name" 'denied' \
+		setpriv --reuid 1000 --regid 1000 --clear-groups bash -c "echo 1 >$VM/pbitmap_$name"
+done
+
+module_load # the defaults again
+put_program small
+set_sysctl enabled 0
+mark
+is 'a program runs with enabled=0' 3 "$(status_of "$MNT/small" t:0-7 exit:3)"
+settle
+is 'enabled=0: armed, used, recorded' '0 0 0' "$(delta armed) $(delta used) $(delta recordings)"
+is 'enabled=0: the file is as annotated' 1 "$(slot_field "$MNT/small" generation)"
+set_sysctl enabled 1
+dmesg -C
+mark
+"$MNT/small" t:0-7
+settle
+is 'enabled=1: recorded' 1 "$(delta recordings)"
+is 'enabled=1: lines in the log' 0 "$(dmesg | grep -ci pbitmap)"
+set_sysctl enabled 2
+"$MNT/small" t:8-15
+settle
+at_least 'enabled=2: lines in the log' 1 "$(dmesg | grep -ci pbitmap)"

@@ -1,0 +1,57 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# A program that always touches the same pages soon causes no write any more,
+# and one that touches others is written again.
+#
+# needs: module tool
+# smp: 2
+# mem: 1G
+# timeout: 60
+
+. "$(dirname "$0")/lib.sh"
+
+module_load
+scratch_mount
+put_program pages
+file=$MNT/pages
+work=(t:0-1500/50 r:0-700/50 d:0-9)
+
+starts -d -- "$file" "${work[@]}"
+settle
+for round in 1 2 3; do # fault-around may add neighbours that came into the cache
+	mark
+	"$file" "${work[@]}"
+	settle
+	[ "$(delta unchanged)" = 0 ] || break
+done
+at_most 'runs until the bitmap is stable' 3 $round
+is 'recordings that were unchanged' 1 "$(delta unchanged)"
+
+sync
+before=$(bytes_of "$file")
+generation=$(slot_field "$file" generation)
+mark
+for _ in 1 2 3 4 5; do "$file" "${work[@]}"; done
+settle
+is 'recordings, unchanged, writes' '5 5 0' "$(delta recordings) $(delta unchanged) $(delta writes)"
+is 'the file, byte for byte' "$before" "$(bytes_of "$file")"
+is 'its generation' "$generation" "$(slot_field "$file" generation)"
+
+mark
+"$file" t:5-1500/100
+settle
+is 'other pages: writes' 1 "$(delta writes)"
+is 'other pages: generation' $((generation + 1)) "$(slot_field "$file" generation)"
+is 'check' 0 "$(status_of tool check "$file")"
+
+slots=
+for n in 1 2 3 4; do
+	"$file" "t:$n-1000/100"
+	settle
+	slots+=$(slot_field "$file" slot)
+done
+case $slots in
+0101 | 1010) pass "slots written in turn: $slots" ;;
+*) fail "slots written in turn: $slots" ;;
+esac
