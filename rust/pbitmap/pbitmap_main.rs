@@ -30,6 +30,8 @@
 //! recorder is owned by the list it is in; a queued early fault by its task. Only a recording that
 //! waits to be written pins a mount.
 
+#![deny(unsafe_code)]
+
 use kernel::{
     prelude::*,
     sync::Arc, //
@@ -46,6 +48,7 @@ mod prefetch;
 mod recorder;
 mod stats;
 mod store;
+#[expect(unsafe_code, reason = "the one room")]
 mod sys;
 mod sysctl;
 #[cfg(CONFIG_KUNIT)]

@@ -92,6 +92,9 @@ impl Recorder {
 
     /// Reads the page tables. [`None`] if there is nothing to store.
     fn record(&self, mm: &Dying) -> Result<Option<Recording>, Refusal> {
+        if sysctl::enabled() == 0 {
+            return Ok(None);
+        }
         // An exec that failed ends with another file or none, or before the program ran.
         let Some(file) = mm.executable() else {
             return Ok(None);

@@ -7,6 +7,7 @@
 #ifndef PBITMAP_SHIM_H
 #define PBITMAP_SHIM_H
 
+#include <linux/bits.h>
 #include <linux/fs.h>
 #include <linux/mm_types.h>
 #include <linux/types.h>
@@ -22,14 +23,14 @@ struct pbm_inode {
 };
 
 /* struct pbm_inode, flags */
-#define PBM_INODE_IMMUTABLE	(1U << 0)
-#define PBM_INODE_APPEND	(1U << 1)
-#define PBM_INODE_VERITY	(1U << 2)
-#define PBM_INODE_SWAPFILE	(1U << 3)
-#define PBM_INODE_IMA		(1U << 4)
-#define PBM_INODE_DAX		(1U << 5)
-#define PBM_INODE_OPEN_FOR_WRITE (1U << 6)
-#define PBM_INODE_ENCRYPTED	(1U << 7)
+#define PBM_INODE_IMMUTABLE	BIT(0)
+#define PBM_INODE_APPEND	BIT(1)
+#define PBM_INODE_VERITY	BIT(2)
+#define PBM_INODE_SWAPFILE	BIT(3)
+#define PBM_INODE_IMA		BIT(4)
+#define PBM_INODE_DAX		BIT(5)
+#define PBM_INODE_OPEN_FOR_WRITE BIT(6)
+#define PBM_INODE_ENCRYPTED	BIT(7)
 
 /* Rust calls these. */
 void pbm_binfmt_register(void);
