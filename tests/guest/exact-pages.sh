@@ -16,9 +16,7 @@
 module_load
 scratch_mount
 set_sysctl gap_pages 0
-# One page a fault, so that present means touched.
-put_back /sys/kernel/debug/fault_around_bytes
-echo 4096 >/sys/kernel/debug/fault_around_bytes
+exact_faults
 
 work=(t:3 t:100-120 t:640-1400/76 r:0 r:200-230/3 r:767 d:0-9 d:64-128/16 D:200 D:255)
 fields=(t:0-1535 r:0-767 d:0-255) # what the program touches only when told

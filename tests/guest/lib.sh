@@ -203,6 +203,14 @@ mount_at() {
 	mounted=("$place" "${mounted[@]}")
 }
 
+# A fault maps one page, not its neighbours in the cache as well: what is
+# present at the end is what was touched, and other pages make another bitmap.
+exact_faults() {
+	local around=/sys/kernel/debug/fault_around_bytes
+	put_back $around
+	echo 4096 >$around || broken "$around"
+}
+
 # From here on nothing of any disk is in memory, as far as the kernel can.
 cold() {
 	sync

@@ -14,6 +14,7 @@
 
 module_load
 scratch_mount
+exact_faults
 put_program small
 file=$MNT/small
 touch -d '2008-03-18 12:34:56.789' "$file"

@@ -13,6 +13,7 @@
 
 module_load
 scratch_mount
+exact_faults
 put_program small
 put_program small-pie
 cp "$PBITMAP_HELPERS/small" "$MNT/plain"

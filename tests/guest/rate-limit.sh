@@ -13,6 +13,7 @@
 
 module_load
 scratch_mount
+exact_faults
 put_program small
 file=$MNT/small
 

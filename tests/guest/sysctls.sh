@@ -13,6 +13,7 @@
 
 module_load
 scratch_mount
+exact_faults
 
 takes() { # NAME VALUE...
 	local name=$1 value
