@@ -5,7 +5,7 @@
 # says which holes are read as well: fewer, larger requests.
 #
 # needs: module tool
-# smp: 2
+# smp: 1
 # mem: 1G
 # timeout: 60
 

@@ -5,7 +5,7 @@
 # first instruction: its minor faults fall. Without it, they do not.
 #
 # needs: module tool
-# smp: 2
+# smp: 1
 # mem: 1G
 # timeout: 60
 

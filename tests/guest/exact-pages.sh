@@ -7,7 +7,7 @@
 # exactly these pages in memory.
 #
 # needs: module tool
-# smp: 2
+# smp: 1
 # mem: 1G
 # timeout: 60
 

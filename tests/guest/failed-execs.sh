@@ -5,7 +5,7 @@
 # and nothing is recorded of it.
 #
 # needs: module tool
-# smp: 2
+# smp: 1
 # mem: 1G
 # timeout: 60
 

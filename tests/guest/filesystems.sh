@@ -6,7 +6,7 @@
 # program runs as before, and the refusal is counted.
 #
 # needs: module tool
-# smp: 2
+# smp: 1
 # mem: 1G
 # timeout: 120
 

@@ -6,7 +6,7 @@
 # the counters say what happened. helpers/hostile.c makes some hundreds of files.
 #
 # needs: module tool
-# smp: 2
+# smp: 1
 # mem: 1G
 # timeout: 180
 

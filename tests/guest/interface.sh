@@ -5,7 +5,7 @@
 # sysctls, the counters, the tracepoints.
 #
 # needs: module
-# smp: 2
+# smp: 1
 # mem: 1G
 # timeout: 60
 

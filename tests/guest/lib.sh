@@ -266,9 +266,17 @@ bytes_of() { sha256sum <"$1" | cut -c1-16; }
 # --- the end ---------------------------------------------------------------
 
 # As in scripts/kernellog.py, which looks at the whole log after the last test.
-BAD_LOG='BUG:|WARNING:|Oops|general protection fault|Kernel panic|possible (circular|recursive|irq) lock|inconsistent lock state|suspicious RCU usage|bad unlock balance|held lock freed|INFO: task .* blocked for|soft lockup|hard LOCKUP|rcu.*detected.*stall|scheduling while atomic|sleeping function called|K[A-Z]SAN:|KFENCE:|UBSAN:|refcount_t:|list_(add|del) corruption|[Bb]ad (page|rss-counter)|__kmem_cache_shutdown|rust_kernel: panicked|double free|use-after-free|EXT4-fs error|XFS.*([Cc]orruption|metadata I/O error)|BTRFS (error|critical)|Call Trace:'
+BAD_LOG='BUG:|WARNING:|Oops|general protection fault|Kernel panic|possible (circular|recursive|irq) lock|inconsistent lock state|suspicious RCU usage|bad unlock balance|held lock freed|INFO: task .* blocked for|soft lockup|hard LOCKUP|rcu.*detected.*stall|scheduling while atomic|sleeping function called|K[A-Z]SAN:|KFENCE:|UBSAN:|refcount_t:|list_(add|del) corruption|[Bb]ad (page|rss-counter)|__kmem_cache_shutdown|rust_kernel: panicked|double free|use-after-free|EXT4-fs error|XFS.*([Cc]orruption|metadata I/O error)|BTRFS (error|critical)'
 
 log_mark() { echo "pbitmap test $TEST starts, pid $$" >/dev/kmsg; }
+
+# log_lines COMMAND... - what the kernel says while it runs, about the module
+log_lines() {
+	local before
+	before=$(dmesg | wc -l)
+	"$@"
+	dmesg | tail -n +$((before + 1)) | grep -i pbitmap
+}
 
 log_since_mark() { dmesg | sed "1,/pbitmap test $TEST starts, pid $$\$/d"; }
 

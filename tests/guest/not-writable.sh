@@ -5,7 +5,7 @@
 # update: that needs the permission to write the file.
 #
 # needs: module tool
-# smp: 2
+# smp: 1
 # mem: 1G
 # timeout: 60
 

@@ -5,7 +5,7 @@
 # what was recorded of the old one must not get into the new one.
 #
 # needs: module tool
-# smp: 2
+# smp: 1
 # mem: 1G
 # timeout: 90
 

@@ -5,7 +5,7 @@
 # before, left byte for byte, and counted with its reason.
 #
 # needs: module tool
-# smp: 2
+# smp: 1
 # mem: 1G
 # timeout: 60
 

@@ -5,7 +5,7 @@
 # many seconds old. 0 is no limit; the first recording is always written.
 #
 # needs: module tool
-# smp: 2
+# smp: 1
 # mem: 1G
 # timeout: 60
 

@@ -6,7 +6,7 @@
 # cache, so that all major faults are its own.
 #
 # needs: module tool
-# smp: 2
+# smp: 1
 # mem: 1G
 # timeout: 120
 

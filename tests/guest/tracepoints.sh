@@ -4,7 +4,7 @@
 # The tracepoints fire, once for each thing that the counters count.
 #
 # needs: module tool
-# smp: 2
+# smp: 1
 # mem: 1G
 # timeout: 60
 

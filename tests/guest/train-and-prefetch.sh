@@ -6,7 +6,7 @@
 # position-independent program that have no other file's pages.
 #
 # needs: module tool
-# smp: 2
+# smp: 1
 # mem: 1G
 # timeout: 90
 

@@ -5,7 +5,7 @@
 # not when it was deleted while it ran. A frozen filesystem stops no program.
 #
 # needs: module tool
-# smp: 2
+# smp: 1
 # mem: 1G
 # timeout: 90
 

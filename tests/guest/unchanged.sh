@@ -5,7 +5,7 @@
 # and one that touches others is written again.
 #
 # needs: module tool
-# smp: 2
+# smp: 1
 # mem: 1G
 # timeout: 60
 

@@ -5,7 +5,7 @@
 # sections, no recorder, no byte of them changed.
 #
 # needs: module tool
-# smp: 2
+# smp: 1
 # mem: 1G
 # timeout: 60
 
