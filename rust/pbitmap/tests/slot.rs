@@ -31,7 +31,7 @@ use super::{
 
 /// Offsets of the records in a sample slot.
 const PROFILE: usize = 128;
-const FILE: usize = 192;
+const RECORD: usize = 192;
 
 /// What the reader says to the first sample slot after a change to its bytes, the checksum made
 /// right again.
@@ -47,7 +47,7 @@ fn refused(offset: usize, bytes: &[u8]) -> Option<Error> {
 fn has_executable(offset: usize, bytes: &[u8]) -> Result<bool> {
     let mut section = section([1, 0])?;
     let slot = &mut section[..SLOT];
-    let start = FILE + offset;
+    let start = RECORD + offset;
     slot[start..start + bytes.len()].copy_from_slice(bytes);
     reseal(slot);
     let slot = Slot::parse(slot, &IDENTITY)?;
@@ -252,7 +252,7 @@ mod tests {
         assert_eq!(refused(0x56, &[0xff; 2]), None);
         assert_eq!(refused(0x68, &[0xff; 24]), None);
         assert_eq!(refused(PROFILE + 0x20, &[0xff; 32]), None);
-        assert_eq!(refused(FILE + 0x64, &[0xff; 28]), None);
+        assert_eq!(refused(RECORD + 0x64, &[0xff; 28]), None);
     }
 
     #[test]
@@ -299,12 +299,12 @@ mod tests {
     #[test]
     fn more_data_than_there_is_is_refused() {
         let bad = Some(Error::BadRecord);
-        assert_eq!(refused(FILE + 0x06, &2u16.to_le_bytes()), bad);
-        assert_eq!(refused(FILE + 0x06, &u16::MAX.to_le_bytes()), bad);
-        assert_eq!(refused(FILE + 0x1c, &48u32.to_le_bytes()), bad);
-        assert_eq!(refused(FILE + 0x1c, &u32::MAX.to_le_bytes()), bad);
-        assert_eq!(refused(FILE + 0x0c, &1u32.to_le_bytes()), bad);
-        assert_eq!(refused(FILE + 0x0c, &u32::MAX.to_le_bytes()), bad);
+        assert_eq!(refused(RECORD + 0x06, &2u16.to_le_bytes()), bad);
+        assert_eq!(refused(RECORD + 0x06, &u16::MAX.to_le_bytes()), bad);
+        assert_eq!(refused(RECORD + 0x1c, &48u32.to_le_bytes()), bad);
+        assert_eq!(refused(RECORD + 0x1c, &u32::MAX.to_le_bytes()), bad);
+        assert_eq!(refused(RECORD + 0x0c, &1u32.to_le_bytes()), bad);
+        assert_eq!(refused(RECORD + 0x0c, &u32::MAX.to_le_bytes()), bad);
     }
 
     #[test]
