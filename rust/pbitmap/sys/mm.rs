@@ -21,17 +21,26 @@ pub(crate) struct Mapping {
     start: usize,
     end: usize,
     /// The file's page at `start`.
-    pub(crate) first_page: u64,
+    first_page: u64,
 }
 
 impl Mapping {
+    /// The addresses from `start` to `end`, where the file is mapped from page `first_page` on.
+    pub(crate) fn new(start: usize, end: usize, first_page: u64) -> Self {
+        Self {
+            start,
+            end,
+            first_page,
+        }
+    }
+
     /// How many pages it maps.
     pub(crate) fn pages(&self) -> u64 {
         (self.end.saturating_sub(self.start) >> PAGE_SHIFT) as u64
     }
 
     /// The addresses of `pages` pages of the file from `first` on, as far as they are in here.
-    fn addresses(&self, first: u64, pages: u64) -> Option<(usize, usize)> {
+    pub(crate) fn addresses(&self, first: u64, pages: u64) -> Option<(usize, usize)> {
         let from = first.max(self.first_page);
         let to = first
             .saturating_add(pages)
@@ -83,11 +92,7 @@ impl Mappings {
             };
             // SAFETY: A mapping holds a reference on its file, if it has one.
             if !vm_file.is_null() && unsafe { (*vm_file).f_inode } == inode {
-                *slot = Mapping {
-                    start: range.vm_start,
-                    end: range.vm_end,
-                    first_page: first as u64,
-                };
+                *slot = Mapping::new(range.vm_start, range.vm_end, first as u64);
                 mappings.count = mappings.count.saturating_add(1);
             }
             address = range.vm_end;

@@ -15,6 +15,8 @@ mod builder;
 mod crc32c;
 mod elf;
 mod layout;
+#[cfg(pbitmap_kernel)]
+mod module;
 mod plan;
 mod sample;
 mod slot;
