@@ -51,10 +51,10 @@ def kernel():
     return facts["KERNEL_RELEASE"], Path(facts["KERNEL_IMAGE"])
 
 
-def make_image(stage, image):
-    """Writes the directory `stage` as an ext4 file system with some room to spare; returns its size in MiB."""
+def make_image(stage, image, spare=0):
+    """Writes the directory `stage` as an ext4 file system with room for `spare` bytes; returns its size in MiB."""
     used = int(run("du", "-s", "--block-size=1M", stage).split()[0])
-    size = used + used // 10 + 32
+    size = used + used // 10 + 32 + spare // 2**20
     image.unlink(missing_ok=True)
     # A fixed UUID and hash seed, and no lazily written tables: the same files make the same disk.
     run(
@@ -111,7 +111,7 @@ def make_initramfs(place, archive, job, settings, programs, binaries, module):
         if name in MODULE_OPTIONS:
             (place / f"modules/{number:02}-{name}.options").write_text(MODULE_OPTIONS[name])
     if module:
-        shutil.copy(module, place / "modules/pbitmap")
+        shutil.copy(module, place / "bench/pbitmap.ko")
     with open(archive, "wb") as target:
         names = subprocess.run(["find", "."], cwd=place, stdout=subprocess.PIPE, check=True)
         subprocess.run(

@@ -31,10 +31,11 @@ without() {
 	measure without faults $cold
 }
 
-# From here on each program is the annotated copy, under the same name.
-swap() {
-	mv "/mnt$executable" "/mnt$executable.plain" && mv "/mnt$executable.annotated" "/mnt$executable" ||
-		fail "no annotated copy of $executable"
+# From here on the program is an annotated copy of itself, under the same name.
+annotate() {
+	cp -a "/mnt$executable" "/mnt$executable.copy" &&
+		chroot /mnt /bench/pbitmap-tool annotate "$executable.copy" &&
+		mv "/mnt$executable.copy" "/mnt$executable" || fail "$executable could not be annotated"
 }
 
 unloaded() {
@@ -46,7 +47,8 @@ train() {
 	measure train run $cold
 	sleep 1
 	sync
-	report_output trained chroot /mnt /bench/pbitmap-tool show --json "$executable"
+	report_counters
+	report trained "$name $(chroot /mnt /bench/pbitmap-tool show --json "$executable" | tr -d '\n')"
 }
 
 with() {
@@ -56,15 +58,14 @@ with() {
 }
 
 each without
-if [ -e /modules/pbitmap ]; then
-	each swap
+if [ -e /bench/pbitmap.ko ]; then
+	each annotate
+	sync
 	each unloaded
-	insmod /modules/pbitmap || fail "pbitmap.ko did not load: $(dmesg | tail -n 3)"
+	insmod /bench/pbitmap.ko || fail "pbitmap.ko did not load: $(dmesg | tail -n 3)"
 	each train
 	each with
-	while read -r counter; do
-		report counter "$counter"
-	done </sys/kernel/debug/pbitmap/stats
+	report_counters
 	rmmod pbitmap || fail "pbitmap could not be unloaded"
 fi
 dmesg | grep -E 'WARNING:|BUG:|Oops|EXT4-fs (error|warning)' && fail "the kernel complained"

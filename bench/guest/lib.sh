@@ -22,6 +22,14 @@ report_output() {
 	done </run/reported
 }
 
+# What the module counted since it was loaded.
+report_counters() {
+	local counter
+	while read -r counter; do
+		report counter "$counter"
+	done </sys/kernel/debug/pbitmap/stats
+}
+
 # The disk under test is null_blk, whose latency and bandwidth pass in the guest's own (virtual) time. It is filled
 # from the virtio disk that holds the image while it is still infinitely fast, then switched off, slowed down and
 # switched on again: its memory survives that.
