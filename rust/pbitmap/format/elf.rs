@@ -336,9 +336,8 @@ pub fn overlaps_load(phdrs: &[u8], offset: u64, len: u64, page_size: u32) -> boo
 /// The pages that hold any of `len` bytes from `offset` on; [`None`] if no file has those bytes.
 fn page_range(offset: u64, len: u64, page_size: u32) -> Option<Range<u64>> {
     let page_size = u64::from(page_size);
-    let start = offset.checked_div(page_size)?;
     let end = offset.checked_add(len)?;
     i64::try_from(end).ok()?;
-    let last = end.saturating_sub(1).checked_div(page_size)?;
-    Some(start..last.saturating_add(1))
+    let round_up = page_size.checked_sub(1)?;
+    Some(offset.checked_div(page_size)?..end.checked_add(round_up)?.checked_div(page_size)?)
 }
