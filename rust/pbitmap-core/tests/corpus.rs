@@ -11,7 +11,7 @@ use std::{
 
 use pbitmap_core::format::{
     error::Error,
-    slot::{choose, Identity},
+    slot::{choose, Identity, Slot},
 };
 
 #[path = "../../../fuzz/checks.rs"]
@@ -54,7 +54,7 @@ fn replay(target: &str, minimum: usize, check: fn(&[u8])) {
         let mut name = Name(&path, String::new());
         check(&bytes);
         // Enough of them to be of use, and few enough that large inputs do not take minutes.
-        let step = bytes.len().div_ceil(200).max(1);
+        let step = bytes.len().div_ceil(80).max(1);
         for at in (0..bytes.len()).step_by(step) {
             name.1 = format!("cut to {at} bytes");
             check(&bytes[..at]);
@@ -146,4 +146,28 @@ fn seeds_are_what_their_names_say() {
     assert_eq!(library.record.mtime_sec, -5);
     assert_eq!(library.build_id().as_bytes(), b"abcd");
     assert_eq!(library.plane(1).unwrap().count(), 32);
+}
+
+#[test]
+fn the_example_in_the_documentation_is_a_slot() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../Documentation/format.rst");
+    let text = fs::read_to_string(path).unwrap();
+    let (_, example) = text.split_once("An example\n").unwrap();
+    let mut slot = vec![0; 4096];
+    for line in example.lines().filter(|line| line.starts_with("    ")) {
+        let mut words = line.split_whitespace();
+        let offset = usize::from_str_radix(words.next().unwrap(), 16).unwrap();
+        for (byte, word) in slot[offset..offset + 16].iter_mut().zip(words) {
+            *byte = u8::from_str_radix(word, 16).unwrap();
+        }
+    }
+    let slot = Slot::parse(&slot, &Identity::new(0x5eed_1234)).unwrap();
+    assert_eq!(slot.verify(), Ok(()));
+    assert_eq!(slot.header().generation, 2);
+    assert_eq!(slot.bytes().len(), 0x168);
+    let profile = slot.default_profile().unwrap();
+    assert_eq!(profile.record.runs, 1);
+    let plane = slot.executable(&profile).unwrap().plane(0).unwrap();
+    assert_eq!(plane.len(), 300);
+    assert_eq!(plane.runs().collect::<Vec<_>>(), [(1, 3)]);
 }

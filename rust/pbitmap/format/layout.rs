@@ -168,7 +168,7 @@ record! {
         0x28 stack_filesz: u64,
         /// Index of `PT_GNU_STACK` among the program headers.
         0x30 stack_index: u32,
-        /// Zero.
+        /// `e_shentsize` of the original in the first two bytes, then zero.
         0x34 reserved: [u8; 8],
         /// CRC32C of the bytes before this field.
         0x3c crc32c: u32,
