@@ -112,19 +112,26 @@ pub fn annotate(path: &Path, options: &Options) -> Result<Annotated> {
     let (edit, done) = match (state, section) {
         (State::Valid | State::Disarmed, Some(section)) if !options.force => {
             let hole = target.has_hole(section.offset, section.len);
-            let armed = inspection.is_some_and(|inspection| inspection.has_locator());
+            let armed = state == State::Valid
+                && inspection.is_some_and(|inspection| inspection.has_locator());
             if armed && !hole {
                 return Ok(Annotated {
                     done: Done::Nothing,
                     never_updated: facts.never_updated(),
                 });
             }
-            let mut edit = elf_edit::arm(&Image::parse(data)?, section.offset, section.len);
-            // Copied with holes in place of zeroes: written, they are allocated again.
-            edit.writes.extend(hole.then(|| Write {
-                offset: section.offset,
-                bytes: section.bytes.to_vec(),
-            }));
+            let image = Image::parse(data)?;
+            // In both cases the bitmap is written again, so that there are blocks for all of it.
+            let edit = if section.mapped {
+                elf_edit::annotate(&image, section.bytes.to_vec())?
+            } else {
+                let mut edit = elf_edit::arm(&image, section.offset, section.len);
+                edit.writes.push(Write {
+                    offset: section.offset,
+                    bytes: section.bytes.to_vec(),
+                });
+                edit
+            };
             (edit, Done::Armed)
         }
         (State::Stale, _) if !options.force => {

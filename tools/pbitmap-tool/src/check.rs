@@ -76,6 +76,12 @@ pub fn describe(inspection: &Inspection<'_>) -> String {
                 .to_owned()
         }
         (State::NotAnnotated, _) => "not annotated".to_owned(),
+        (State::Disarmed, _) if inspection.is_mapped() => {
+            "disarmed: the bitmap is valid, but it was moved to a page that the program maps \
+             (llvm-strip does that), so it is not used; `pbitmap-tool annotate` puts it in a place \
+             of its own"
+                .to_owned()
+        }
         (State::Disarmed, _) => {
             "disarmed: the bitmap is valid, but the marker that leads to it is gone (strip and \
              objcopy clear it); `pbitmap-tool annotate` sets it again"

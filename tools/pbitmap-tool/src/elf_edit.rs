@@ -187,6 +187,18 @@ pub fn arm(image: &Image, offset: u64, len: u64) -> Edit {
     }
 }
 
+/// Clears a marker that leads to no section.
+pub fn disarm(image: &Image) -> Edit {
+    let mut stack = image.stack;
+    stack.p_flags &= !PF_PBITMAP;
+    stack.p_offset = 0;
+    stack.p_filesz = 0;
+    Edit {
+        keep: image.size,
+        writes: vec![write_stack(image.stack_offset(), &stack)],
+    }
+}
+
 /// Whether and how an annotated file can be given back as it was.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Undo {
@@ -209,16 +221,15 @@ pub fn find_undo<'d, R: ReadRef<'d>>(data: R) -> Undo {
     }
 }
 
-/// Gives the original back.
-pub fn remove<'d, R: ReadRef<'d>>(data: R, undo: &UndoRecord) -> Result<Edit, Unsupported> {
-    let image = Image::parse_original(data, undo)?;
-    Ok(Edit {
-        keep: image.size,
+/// Gives back the original, which was read with an undo record.
+pub fn remove(original: &Image) -> Edit {
+    Edit {
+        keep: original.size,
         writes: vec![
-            write_header(&image.header),
-            write_stack(image.stack_offset(), &image.stack),
+            write_header(&original.header),
+            write_stack(original.stack_offset(), &original.stack),
         ],
-    })
+    }
 }
 
 /// The undo record in the last bytes of a file.

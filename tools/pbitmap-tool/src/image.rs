@@ -10,9 +10,8 @@ use object::{
 };
 use pbitmap_core::format::{
     elf::{
-        is_section_name, layout_crc, overlaps_load, program_headers, section_alignment,
-        section_headers, FileRange, Header, ProgramHeader, RawHeader, SectionHeader, ET_DYN,
-        PT_GNU_STACK, PT_LOAD,
+        is_section_name, layout_crc, program_headers, section_alignment, section_headers,
+        FileRange, Header, ProgramHeader, RawHeader, SectionHeader, ET_DYN, PT_GNU_STACK, PT_LOAD,
     },
     error::Error as FormatError,
     layout::UndoRecord,
@@ -72,6 +71,8 @@ pub enum Unsupported {
     NoGnuStack,
     #[error("there is more than one PT_GNU_STACK program header")]
     ManyGnuStacks,
+    #[error("no part of the file is mapped: it only holds debugging information")]
+    NothingMapped,
     #[error("the file is too big")]
     TooBig,
 }
@@ -122,7 +123,6 @@ pub struct Image {
     pub purpose: Purpose,
     /// Bytes after everything that the headers know of.
     pub appended: u64,
-    program_headers: Vec<u8>,
 }
 
 impl Image {
@@ -161,16 +161,23 @@ impl Image {
         restore(&mut header, &mut stack);
 
         let mut end = program_headers_at.end();
+        let mut mapped = false;
         for segment in program_headers(&raw_program_headers) {
             let Some(segment_end) = segment.p_offset.checked_add(segment.p_filesz) else {
                 return Err(Unsupported::Truncated("segments"));
             };
             if segment.p_type == PT_LOAD && segment.p_filesz != 0 {
+                mapped = true;
                 if segment_end > size {
                     return Err(Unsupported::Truncated("segments"));
                 }
+            }
+            if segment_end <= size {
                 end = end.max(segment_end);
             }
+        }
+        if !mapped {
+            return Err(Unsupported::NothingMapped);
         }
 
         let sections = read_sections(data, size, &header, program_headers_at)?;
@@ -201,7 +208,6 @@ impl Image {
             purpose: purpose(data, &header, &raw_program_headers),
             appended: appended(data, size, end),
             header,
-            program_headers: raw_program_headers,
         })
     }
 
@@ -225,12 +231,6 @@ impl Image {
                     .and_then(|name| self.names.get(name..))
                     .is_some_and(is_section_name)
         })
-    }
-
-    /// Whether bytes of the file share a page with a segment that is mapped.
-    pub fn is_mapped(&self, offset: u64, len: u64) -> bool {
-        let page_size = section_alignment(self.header.e_machine);
-        overlaps_load(&self.program_headers, offset, len, page_size)
     }
 }
 

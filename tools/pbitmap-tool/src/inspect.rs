@@ -22,7 +22,8 @@ pub enum State {
     Valid,
     /// There is none.
     NotAnnotated,
-    /// There is one for this file, but the marker that leads to it is gone.
+    /// There is one for this file, but the kernel will not use it: the marker that leads to it is
+    /// gone, or it lies where the kernel must not write.
     Disarmed,
     /// There is one, but for another version of this file.
     Stale,
@@ -50,6 +51,9 @@ pub struct Section<'d> {
     pub len: u64,
     /// Its contents; none if it cannot be used.
     pub bytes: &'d [u8],
+    /// Whether it shares a page with a part of the program that is mapped, so that the kernel
+    /// leaves it alone.
+    pub mapped: bool,
     /// The slot that is in force.
     pub chosen: Result<(usize, Slot<'d>), Error>,
 }
@@ -85,7 +89,7 @@ impl<'d> Inspection<'d> {
             None => State::NotAnnotated,
             Some(Err(Error::Stale)) => State::Stale,
             Some(Err(_)) => State::Corrupt,
-            Some(Ok(_)) if self.is_armed() => State::Valid,
+            Some(Ok(_)) if self.is_armed() && !self.is_mapped() => State::Valid,
             Some(Ok(_)) => State::Disarmed,
         }
     }
@@ -93,6 +97,11 @@ impl<'d> Inspection<'d> {
     /// Whether the marker is set.
     pub fn is_armed(&self) -> bool {
         self.marker.is_some_and(|marker| marker.armed)
+    }
+
+    /// Whether the bitmap lies where the kernel must not write.
+    pub fn is_mapped(&self) -> bool {
+        self.section.is_some_and(|section| section.mapped)
     }
 
     /// Whether the marker also says where the section is, which saves the kernel a read.
@@ -132,20 +141,17 @@ impl<'d> Section<'d> {
         identity: &Identity,
     ) -> Self {
         let (offset, len) = (section.sh_offset, section.sh_size);
-        let page_size = section_alignment(header.machine);
-        let sound = len <= 2 * MAX_SLOT as u64
-            && len % 2 == 0
-            && !overlaps_load(segments, offset, len, page_size);
-        let bytes = match sound {
-            true => data
-                .read_bytes_at(offset, len)
-                .map_err(|()| Error::Truncated),
-            false => Err(Error::BadSectionHeaders),
+        let bytes = if len > 2 * MAX_SLOT as u64 || len % 2 != 0 {
+            Err(Error::BadSlotSize)
+        } else {
+            data.read_bytes_at(offset, len)
+                .map_err(|()| Error::Truncated)
         };
         Self {
             offset,
             len,
             bytes: bytes.unwrap_or_default(),
+            mapped: overlaps_load(segments, offset, len, section_alignment(header.machine)),
             chosen: bytes.and_then(|bytes| slot::choose(bytes, identity)),
         }
     }

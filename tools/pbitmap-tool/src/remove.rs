@@ -9,6 +9,7 @@ use clap::Args;
 
 use crate::{
     elf_edit::{self, find_undo, Undo},
+    image::Image,
     inspect::{Inspection, State},
     replace::replace,
     target::Target,
@@ -27,6 +28,10 @@ pub struct Options {
 pub enum Done {
     /// It is as it was before it was annotated.
     Removed,
+    /// The same, but it had a bitmap even then.
+    RemovedLast,
+    /// It had no bitmap, but the marker of one.
+    Disarmed,
     /// Nothing: it has no bitmap.
     Nothing,
 }
@@ -35,6 +40,11 @@ impl fmt::Display for Done {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Removed => "as it was before it was annotated",
+            Self::RemovedLast => {
+                "as it was before it was annotated the last time, with a bitmap that is not in \
+                 use; `objcopy --remove-section=.pbitmap FILE` takes that out"
+            }
+            Self::Disarmed => "the marker was cleared; there was no bitmap",
             Self::Nothing => "not annotated: nothing to remove",
         })
     }
@@ -45,23 +55,32 @@ pub fn remove(path: &Path, options: &Options) -> Result<Done> {
     let target = Target::open(path)?;
     let contents = target.contents()?;
     let inspection = Inspection::new(&contents)?;
-    let undo = match find_undo(&contents) {
-        Undo::Possible(undo) => undo,
-        _ if inspection.state() == State::NotAnnotated => return Ok(Done::Nothing),
-        Undo::Missing => bail!(
+    let (edit, done) = match (find_undo(&contents), inspection.state()) {
+        (Undo::Possible(undo), _) => {
+            let original = Image::parse_original(&contents, &undo)?;
+            let done = match original.bitmap_section() {
+                Some(_) => Done::RemovedLast,
+                None => Done::Removed,
+            };
+            (elf_edit::remove(&original), done)
+        }
+        (_, State::NotAnnotated) if inspection.is_armed() => {
+            (elf_edit::disarm(&Image::parse(&contents)?), Done::Disarmed)
+        }
+        (_, State::NotAnnotated) => return Ok(Done::Nothing),
+        (Undo::Missing, _) => bail!(
             "another program has rewritten the file since it was annotated (strip and objcopy do \
              that), and what it was before is not known; \
              `objcopy --remove-section=.pbitmap FILE` takes the bitmap out"
         ),
-        Undo::Edited => bail!(
+        (Undo::Edited, _) => bail!(
             "another program has edited the file since it was annotated (patchelf does that), so \
              that putting the old headers back would break it; \
              `objcopy --remove-section=.pbitmap FILE` takes the bitmap out"
         ),
     };
-    let edit = elf_edit::remove(&contents, &undo)?;
     let facts = target.facts()?;
     facts.check(options.break_hard_links)?;
     replace(&target, &facts, &edit)?;
-    Ok(Done::Removed)
+    Ok(done)
 }

@@ -33,6 +33,8 @@ pub struct Report {
     pub armed: bool,
     /// Whether the marker says where the section is.
     pub locator: bool,
+    /// Whether the section lies where the kernel must not write.
+    pub mapped: bool,
     /// The section, if there is one.
     pub section: Option<SectionReport>,
     /// The slot in force, 0 or 1; what follows is about that, or is null or empty.
@@ -184,6 +186,7 @@ impl Report {
                 .map(Error::as_str),
             armed: inspection.is_armed(),
             locator: inspection.has_locator(),
+            mapped: inspection.is_mapped(),
             section: inspection.section.map(|section| SectionReport {
                 offset: section.offset,
                 size: section.len,

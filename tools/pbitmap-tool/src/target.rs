@@ -7,7 +7,7 @@ use std::{
     ffi::{CString, OsString},
     fs::File,
     io,
-    os::unix::ffi::OsStringExt as _,
+    os::unix::{ffi::OsStringExt as _, fs::MetadataExt as _},
     path::{Path, PathBuf},
 };
 
@@ -121,7 +121,7 @@ impl Target {
         let attributes = rustix::fs::statx(&self.file, c"", AtFlags::EMPTY_PATH, StatxFlags::TYPE)
             .map_or(StatxAttributes::empty(), |statx| statx.stx_attributes);
         Ok(Facts {
-            links: self.stat.st_nlink as u64,
+            links: self.file.metadata()?.nlink(),
             mode: self.stat.st_mode,
             attributes,
             flags: rustix::fs::ioctl_getflags(&self.file).ok(),

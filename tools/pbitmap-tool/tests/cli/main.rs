@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The tool as its users see it: the command line, files on a disk, and programs that go on
+//! running.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod annotate;
+mod check;
+mod other_tools;
+mod remove;
+mod show;
+mod world;
