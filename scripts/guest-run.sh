@@ -17,14 +17,6 @@
 set -u
 claims=/mnt/host/claims
 share=/mnt/host/$1
-export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/tmp LC_ALL=C.UTF-8
-
-set -a
-# shellcheck disable=SC1091 # written by guest.py
-. /mnt/host/env
-set +a
-. /src/scripts/guest-env.sh
-
 finish() {
 	echo yes >$share/finished
 	sync

@@ -138,20 +138,25 @@ def virtme_command(accel, smp, mem, cmdline, share, disks):
         command.append("--disable-kvm")
     # PCI, for the disks and to have the same machine with and without KVM.
     command.append("--disable-microvm")
-    command += ["--cpus", str(smp), "--memory", mem, "--name", "pbitmap"]
-    command += ["--overlay-rwdir=/etc", "--overlay-rwdir=/var", f"--rwdir=/mnt/host={share}"]
+    command += ["--cpus", str(smp), "--memory", mem]
+    # (it takes a share only below an overlay; our init makes none)
+    command += ["--overlay-rwdir=/mnt", f"--rwdir=/mnt/host={share}"]
     options = [
+        # (the first init= is the one that counts)
+        "init=/src/scripts/guest-init.sh",
+        "panic=-1",
         "loglevel=5",
         # Emulated processors wait for each other longer than the watchdogs think.
         "rcupdate.rcu_cpu_stall_timeout=120",
         "watchdog_thresh=60",
+        "tsc=nowatchdog",
         "log_buf_len=4M",
         # Sampled detection of use after free and overruns, at hardly any cost.
         "kfence.sample_interval=100",
     ]
     for option in options + cmdline.split():
         command += ["--kopt", option]
-    qemu = []
+    qemu = ["-no-reboot"]
     for number, disk in enumerate(disks):
         qemu += [
             "-drive",
@@ -201,8 +206,10 @@ class Guest:
             for test in self.tests
         )
         (self.share / "plan").write_text(plan, encoding="utf-8")
-        command += ["--show-boot-console"]
-        command += ["--script-sh", f"bash /src/scripts/guest-run.sh guest{self.number}"]
+        # With a script (ours is run by our own init) virtme-run leaves the
+        # terminal alone.
+        command += ["--show-boot-console", "--script-sh", "true"]
+        command += ["--kopt", f"PBITMAP_GUEST=guest{self.number}"]
         command += ["--qemu-opts", *qemu]
         # QEMU opens the console's file anew and truncates it: give it a pipe.
         self.process = subprocess.Popen(
@@ -400,9 +407,10 @@ def shell(accel, environment, smp, mem, cmdline):
     logs.mkdir(parents=True)
     disks = [make_disk("/tmp/scratch", "1G"), make_disk("/tmp/extra", "1G")]
     (logs / "env").write_text(environment, encoding="utf-8")
-    # /root is fresh for each in-root.sh, and the guest's root is this one's.
-    pathlib.Path("/root/.bashrc").write_text(". /src/scripts/guest-shell.rc\n", encoding="utf-8")
     command, qemu = virtme_command(accel, smp, mem, cmdline, logs, disks)
+    if sys.stdin.isatty():
+        size = os.get_terminal_size()
+        command += ["--kopt", f"PBITMAP_STTY=rows,{size.lines},cols,{size.columns}"]
     command += ["--qemu-opts", *qemu]
     os.chdir("/")
     os.execvp(command[0], command)
