@@ -47,7 +47,7 @@ make_disk() {
 		echo ${setting#*=} >$disk/${setting%=*} || return 1
 	done
 	echo 1 >$disk/power
-	dd if=/dev/vda of=/dev/bench bs=1M conv=fsync 2>/dev/null || return 1
+	bench-launcher fill /dev/vda /dev/bench || return 1
 	echo 0 >$disk/power
 	for setting in irqmode=2 completion_nsec=$((LATENCY_US * 1000)) mbps=$MB_PER_S; do
 		echo ${setting#*=} >$disk/${setting%=*} || return 1

@@ -10,6 +10,7 @@
 //! | `run.rs` | the timed run: clock, resource usage and the disk's counters around fork, chroot, exec, wait |
 //! | `faults.rs` | the untimed twin of a run that says which file each major fault was for |
 //! | `disk.rs` | the counters of one disk |
+//! | `fill.rs` | copying the image to the disk under test |
 //! | `cold.rs` | how the guest is made cold, and how a run is lined up with the disk's bandwidth timer |
 //! | `sys.rs` | every system call that the standard library has no safe form of |
 //!
@@ -18,6 +19,7 @@
 mod cold;
 mod disk;
 mod faults;
+mod fill;
 mod run;
 mod sys;
 
@@ -32,6 +34,7 @@ const USAGE: &str = "\
 usage: bench-launcher run    [OPTION]... PROGRAM [ARGUMENT]...   time a program, one JSON line a run
        bench-launcher faults [OPTION]... PROGRAM [ARGUMENT]...   one untimed run: major faults by file
        bench-launcher loop   [OPTION]... PROGRAM [ARGUMENT]...   fork, exec, wait in a loop: one JSON line of times
+       bench-launcher fill   IMAGE DISK                          copy a disk image to a disk
        bench-launcher align  MILLISECONDS                        sleep to the next multiple of that on the clock
 
   --root DIR         the program's root directory (default: the launcher's)
@@ -96,11 +99,19 @@ fn align(parser: &mut lexopt::Parser) -> Result<u64> {
     }
 }
 
+fn path(parser: &mut lexopt::Parser) -> Result<PathBuf> {
+    match parser.next()? {
+        Some(Value(path)) => Ok(path.into()),
+        _ => bail!("a path is missing"),
+    }
+}
+
 fn main() -> ExitCode {
     enum Work {
         Run(Options),
         Faults(Options),
         Loop(Options),
+        Fill(PathBuf, PathBuf),
         Align(u64),
     }
     let parse = || -> Result<Work> {
@@ -112,6 +123,7 @@ fn main() -> ExitCode {
             Some("run") => Work::Run(parse_options(&mut parser)?),
             Some("faults") => Work::Faults(parse_options(&mut parser)?),
             Some("loop") => Work::Loop(parse_options(&mut parser)?),
+            Some("fill") => Work::Fill(path(&mut parser)?, path(&mut parser)?),
             Some("align") => Work::Align(align(&mut parser)?),
             _ => bail!("no such subcommand: {}", subcommand.to_string_lossy()),
         })
@@ -127,6 +139,7 @@ fn main() -> ExitCode {
         Work::Run(options) => run::timed(&options).context("timed run"),
         Work::Faults(options) => faults::attributed(&options).context("fault-counting run"),
         Work::Loop(options) => run::looped(&options).context("loop"),
+        Work::Fill(image, disk) => fill::fill(&image, &disk).context("filling the disk"),
         Work::Align(milliseconds) => cold::align(milliseconds),
     };
     match outcome {
