@@ -23,6 +23,19 @@ set -u
 : "${PBITMAP_HELPERS:?the directory that tests/guest/build.sh filled}"
 : "${SCRATCH_DEV:?a disk that may be wiped}"
 export LC_ALL=C
+
+# What runs most is run from memory.
+# shellcheck source=hot-files.sh
+. "$(dirname "${BASH_SOURCE[0]}")/hot-files.sh"
+use_hot_files "$PBITMAP_HELPERS/hot-files.tar"
+if [ ! -d /tmp/pbitmap-programs ]; then
+	mkdir /tmp/pbitmap-programs
+	cp "$PBITMAP_TOOL" "$PBITMAP_KO" "$PBITMAP_HELPERS"/[!.]* /tmp/pbitmap-programs
+	rm -f /tmp/pbitmap-programs/*.tar*
+fi
+PBITMAP_HELPERS=/tmp/pbitmap-programs
+PBITMAP_TOOL=$PBITMAP_HELPERS/${PBITMAP_TOOL##*/}
+PBITMAP_KO=$PBITMAP_HELPERS/${PBITMAP_KO##*/}
 PATH=$PBITMAP_HELPERS:$PATH:/usr/local/sbin:/usr/sbin:/sbin
 
 TEST=${0##*/}
