@@ -1,18 +1,85 @@
 # SPDX-License-Identifier: GPL-2.0
-# `make help` lists what can be made. The work is done by scripts/.
+# `make help` lists what can be made. The work is done by scripts/, each of
+# which says at its top what it does and takes.
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-SHELL := /bin/bash
 MAKEFLAGS += --no-print-directory
 
-# The scripts' own choice unless given: a kernel to build for, a prepared tree.
-export KVER KDIR
+# Which stock kernel: 7.2, 7.3, 7.2.9 (see scripts/root-kernel.sh).
+export KVER
+# What the demo is made of (see scripts/demo.sh), where things are installed.
+export PROGRAM ARGS PACKAGES ONLY REPEAT
+export DESTDIR PREFIX
 
-help:
-	@sed -n 's/^\([a-z-]*\):.*## */  \1\t/p' Makefile | expand -t 18
+CACHE := $(if $(XDG_CACHE_HOME),$(XDG_CACHE_HOME),$(HOME)/.cache)/pbitmap
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## */  \1\t/p' Makefile | expand -t 16
+	@echo
+	@echo "  KVER=7.3 takes another kernel of Debian, KDIR=DIR any prepared kernel tree,"
+	@echo "  TESTS='NAME...' only these guest tests or parts; results are in build/,"
+	@echo "  what is slow to make in $(CACHE)"
+
+demo: check-env ## real programs, started cold without and with the module
+	@scripts/demo.sh
+
+test: check-env ## everything that is tested, closing with "N passed, N failed"
+	@scripts/test.sh $(TESTS)
+
+overhead: check-env ## what the module costs programs that gain nothing by it
+	@scripts/overhead.sh
 
 modules: ## the module for Debian's stock kernel, or for the tree KDIR=
-	@scripts/build-module.sh $(KDIR) -- $(if $(V),V=$(V)) $(if $(W),W=$(W)) $(if $(CLIPPY),CLIPPY=$(CLIPPY))
+	@$(if $(KDIR),,scripts/check-env.sh)
+	@scripts/build-module.sh $(KDIR) -- $(foreach v,V W CLIPPY LLVM,$(if $($v),$v=$($v)))
 
-.PHONY: help modules
+tool: ## pbitmap-tool, by this machine's cargo if it can
+	@scripts/build-tool.sh --host
+
+install: ## module and tool on this machine (KDIR=, DESTDIR=, PREFIX=)
+	@$(if $(KDIR),,scripts/check-env.sh)
+	@scripts/install.sh $(KDIR)
+
+qemu-test: check-env ## the guest tests, or those in TESTS=
+	@scripts/qemu-test.sh $(TESTS)
+
+shell: check-env ## a prompt in the guest with the module loaded
+	@scripts/qemu-test.sh --shell
+
+kunit: check-env ## the KUnit tests in a small kernel
+	@scripts/kunit-test.sh
+
+clippy: check-env ## lints of the workspace and the module
+	@scripts/test.sh clippy module
+
+fmt: check-env ## format every Rust file
+	@scripts/in-root.sh scripts/rustfmt.sh
+
+fmtcheck: check-env ## say which Rust files are not formatted
+	@scripts/in-root.sh scripts/rustfmt.sh --check
+
+fuzz: check-env ## the fuzz targets, SECONDS= each (default 60)
+	@scripts/in-root.sh scripts/fuzz.sh $(SECONDS)
+
+rust-analyzer: ## rust-project.json for editors, for the tree KDIR=
+	@scripts/build-module.sh $(KDIR) -- rust-analyzer
+
+# dkms.conf calls this on machines where the module is installed.
+dkms:
+	kdir=/lib/modules/$(KERNELVER)/build; \
+	[ -e $$kdir/rust/libkernel.rmeta ] || \
+		kdir=$$(scripts/prepare-kernel.sh --here /var/cache/pbitmap-kernel-$(KERNELVER) $(KERNELVER)) || exit 1; \
+	scripts/build-module.sh $$kdir
+
+check-env:
+	@scripts/check-env.sh
+
+clean: ## remove what was built in the checkout
+	rm -rf build target rust-project.json
+
+distclean: clean ## and the cache, with the roots and kernels
+	rm -rf --one-file-system "$(CACHE)"
+
+.PHONY: help demo test overhead modules tool install qemu-test shell kunit clippy fmt fmtcheck fuzz \
+	rust-analyzer dkms check-env clean distclean

@@ -38,10 +38,6 @@ fi
 
 args=()
 if [ -z "$kdir" ]; then kdir=$("$SCRIPTS/prepare-kernel.sh"); fi
-case $kdir in
-/cache/*) args+=(CC=gcc-14 HOSTCC=gcc-14) ;;
-esac
-
 if [ ! -e "$kdir/Makefile" ]; then
 	die "$kdir is no kernel build tree" \
 		"KDIR= must name one, such as the one that scripts/prepare-kernel.sh prints"
@@ -57,6 +53,13 @@ if [ ! -e "$kdir/rust/libkernel.rmeta" ]; then
 		"  scripts/prepare-kernel.sh --here DIR           on a Debian 13 host; prints the KDIR" \
 		"For a kernel of your own: make LLVM=... rustavailable modules_prepare in its tree."
 fi
+
+# The compiler that made the tree.
+compiler=$(sed -n 's/^CONFIG_CC_VERSION_TEXT="\([^ "]*\).*/\1/p' "$kdir/include/config/auto.conf" "$kdir/.config" 2>/dev/null | head -n 1)
+case $compiler in
+*clang*) args+=(LLVM=1) ;;
+?*) if command -v "$compiler" >/dev/null; then args+=(CC="$compiler"); fi ;;
+esac
 
 out=$SRC/build/$name
 # Objects of another tree are of no use.

@@ -75,3 +75,9 @@ logged() {
 
 # The log directory: beside the checkout's other results.
 LOGS=$SRC/build/logs
+
+# source_files PATTERN - the checkout's files of that name, without what was built
+source_files() {
+	find . \( -name build -o -name target -o -name .git -o -name work \) -prune \
+		-o -name "$1" -type f -print | sort
+}

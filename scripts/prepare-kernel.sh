@@ -15,8 +15,8 @@
 # the unpacked source instead (checkpatch.pl is there).
 #
 # --here works on this very machine, which must be Debian 13, for RELEASE
-# (default: the running kernel), and makes the tree in DIR. What it needs is
-# named when it is missing.
+# (default: the running kernel), and makes the tree in DIR, with the source in
+# DIR-source beside it. What it needs is named when it is missing.
 
 . "$(dirname "$0")/lib.sh"
 
@@ -98,9 +98,9 @@ if [ -n "$here" ]; then
 	fi
 	mkdir -p "$here"
 	here=$(cd "$here" && pwd)
-	unpack "$series" "$here/source"
-	prepare "$release" "$here/source" "$here/tree"
-	echo "$here/tree"
+	unpack "$series" "$here-source"
+	prepare "$release" "$here-source" "$here"
+	echo "$here"
 	exit
 fi
 
