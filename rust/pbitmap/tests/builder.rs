@@ -28,10 +28,11 @@ use super::{
         MAX_SLOT, //
     },
     sample::{
+        fill,
         reseal,
-        section,
         template,
         IDENTITY,
+        SECTION,
         SLOT, //
     },
 };
@@ -280,7 +281,8 @@ mod tests {
 
     #[test]
     fn rewriting_makes_the_next_generation() -> Result {
-        let section = section([4, 0])?;
+        let mut section = [0; SECTION];
+        fill(&mut section, [4, 0])?;
         let old = Slot::parse(&section[..SLOT], &IDENTITY)?;
         let mut out = [0xee; SLOT];
         let used = rewrite_executable(&old, &mut out, &[0b1110], 1_700_000_000)?;
@@ -305,7 +307,8 @@ mod tests {
 
     #[test]
     fn the_used_part_is_room_enough_to_rewrite() -> Result {
-        let section = section([4, 0])?;
+        let mut section = [0; SECTION];
+        fill(&mut section, [4, 0])?;
         let old = Slot::parse(&section[..SLOT], &IDENTITY)?;
         let mut out = [0; SLOT];
         let exact = &mut out[..360];
@@ -318,7 +321,8 @@ mod tests {
 
     #[test]
     fn rewriting_keeps_what_it_does_not_know() -> Result {
-        let mut section = section([4, 0])?;
+        let mut section = [0; SECTION];
+        fill(&mut section, [4, 0])?;
         section[0x10] = 0x40;
         section[0x70] = 0x41;
         section[128 + 0x30] = 0x42;
@@ -336,7 +340,8 @@ mod tests {
 
     #[test]
     fn pages_past_the_record_are_cut_and_marked() -> Result {
-        let section = section([4, 0])?;
+        let mut section = [0; SECTION];
+        fill(&mut section, [4, 0])?;
         let old = Slot::parse(&section[..SLOT], &IDENTITY)?;
         let mut out = [0; SLOT];
         let _ = rewrite_executable(&old, &mut out, &[0xff; 100], 1)?;
@@ -391,7 +396,8 @@ mod tests {
 
     #[test]
     fn the_last_generation_is_not_overrun() -> Result {
-        let section = section([u64::MAX, 0])?;
+        let mut section = [0; SECTION];
+        fill(&mut section, [u64::MAX, 0])?;
         let old = Slot::parse(&section[..SLOT], &IDENTITY)?;
         let mut out = [0; SLOT];
         let error = rewrite_executable(&old, &mut out, &[1], 1);

@@ -38,8 +38,8 @@ pub(super) const LAYOUT: u32 = 0x1234_5678;
 /// What the sample slots were made for.
 pub(super) const IDENTITY: Identity = Identity::new(LAYOUT);
 
-/// Bytes of a sample slot.
-pub(super) const SLOT: usize = 512;
+/// Bytes of a sample slot. Few, for two of them are on the stack of most tests.
+pub(super) const SLOT: usize = 384;
 
 /// Bytes of a section of two sample slots.
 pub(super) const SECTION: usize = 2 * SLOT;
@@ -138,11 +138,11 @@ pub(super) fn build(slot: &mut [u8], generation: u64, pages: &[u8]) -> Result<us
     builder.finish(generation, 0)
 }
 
-/// A section with the given generations in its slots; 0 leaves a slot empty. Page `n` is set in
-/// slot `n`, and page 299 in both.
-pub(super) fn section(generations: [u64; 2]) -> Result<[u8; SECTION]> {
-    let mut bytes = [0; SECTION];
-    for (index, slot) in bytes.chunks_exact_mut(SLOT).enumerate() {
+/// Makes a section with the given generations in its slots; 0 leaves a slot empty. Page `n` is set
+/// in slot `n`, and page 299 in both.
+pub(super) fn fill(section: &mut [u8; SECTION], generations: [u64; 2]) -> Result {
+    section.fill(0);
+    for (index, slot) in section.chunks_exact_mut(SLOT).enumerate() {
         let mut pages = [0; 38];
         pages[0] = 1 << index;
         pages[37] = 1 << 3;
@@ -151,7 +151,7 @@ pub(super) fn section(generations: [u64; 2]) -> Result<[u8; SECTION]> {
             build(slot, generation, &pages)?;
         }
     }
-    Ok(bytes)
+    Ok(())
 }
 
 /// Makes the checksum of a slot right again after a test has changed it, if it still says how many

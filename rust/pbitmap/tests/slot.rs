@@ -19,8 +19,8 @@ use super::{
         MAX_SLOT, //
     },
     sample::{
+        fill,
         reseal,
-        section,
         IDENTITY,
         LAYOUT,
         PAGES,
@@ -36,7 +36,8 @@ const RECORD: usize = 192;
 /// What the reader says to the first sample slot after a change to its bytes, the checksum made
 /// right again.
 fn refused(offset: usize, bytes: &[u8]) -> Option<Error> {
-    let mut section = section([1, 0]).ok()?;
+    let mut section = [0; SECTION];
+    fill(&mut section, [1, 0]).ok()?;
     let slot = &mut section[..SLOT];
     slot[offset..offset + bytes.len()].copy_from_slice(bytes);
     reseal(slot);
@@ -45,7 +46,8 @@ fn refused(offset: usize, bytes: &[u8]) -> Option<Error> {
 
 /// Whether the executable is found in the first sample slot after a change to its file record.
 fn has_executable(offset: usize, bytes: &[u8]) -> Result<bool> {
-    let mut section = section([1, 0])?;
+    let mut section = [0; SECTION];
+    fill(&mut section, [1, 0])?;
     let slot = &mut section[..SLOT];
     let start = RECORD + offset;
     slot[start..start + bytes.len()].copy_from_slice(bytes);
@@ -67,16 +69,24 @@ fn chosen(section: &[u8]) -> Result<usize> {
     choose(section, &IDENTITY).map(|(index, _)| index)
 }
 
+/// The index of the slot in force of a section with these generations.
+fn chosen_of(generations: [u64; 2]) -> Result<usize> {
+    let mut section = [0; SECTION];
+    fill(&mut section, generations)?;
+    chosen(&section)
+}
+
 #[cfg_attr(pbitmap_kernel, kernel::macros::kunit_tests(pbitmap_slot))]
 mod tests {
     use super::*;
 
     #[test]
     fn a_slot_is_read_back() -> Result {
-        let section = section([7, 0])?;
+        let mut section = [0; SECTION];
+        fill(&mut section, [7, 0])?;
         let slot = Slot::parse(&section[..SLOT], &IDENTITY)?;
         assert_eq!(slot.header().generation, 7);
-        assert_eq!(slot.header().slot_size, 512);
+        assert_eq!(slot.header().slot_size, 384);
         assert_eq!(slot.header().elf_size, u64::from(PAGES) * 4096);
         assert_eq!(slot.header().build_id().as_bytes(), b"0123456789abcdefghij");
         assert_eq!(slot.bytes().len(), 128 + 64 + 128 + 40);
@@ -99,7 +109,8 @@ mod tests {
 
     #[test]
     fn the_used_part_is_enough() -> Result {
-        let section = section([1, 0])?;
+        let mut section = [0; SECTION];
+        fill(&mut section, [1, 0])?;
         assert!(Slot::parse(&section[..360], &IDENTITY).is_ok());
         let short = Slot::parse(&section[..359], &IDENTITY).err();
         assert_eq!(short, Some(Error::Truncated));
@@ -111,18 +122,19 @@ mod tests {
 
     #[test]
     fn the_higher_generation_is_in_force() -> Result {
-        assert_eq!(chosen(&section([1, 0])?), Ok(0));
-        assert_eq!(chosen(&section([0, 1])?), Ok(1));
-        assert_eq!(chosen(&section([1, 2])?), Ok(1));
-        assert_eq!(chosen(&section([3, 2])?), Ok(0));
-        assert_eq!(chosen(&section([u64::MAX, 2])?), Ok(0));
-        assert_eq!(chosen(&section([5, 5])?), Ok(0));
+        assert_eq!(chosen_of([1, 0]), Ok(0));
+        assert_eq!(chosen_of([0, 1]), Ok(1));
+        assert_eq!(chosen_of([1, 2]), Ok(1));
+        assert_eq!(chosen_of([3, 2]), Ok(0));
+        assert_eq!(chosen_of([u64::MAX, 2]), Ok(0));
+        assert_eq!(chosen_of([5, 5]), Ok(0));
         Ok(())
     }
 
     #[test]
     fn the_chosen_slot_is_the_one_that_is_read() -> Result {
-        let section = section([1, 2])?;
+        let mut section = [0; SECTION];
+        fill(&mut section, [1, 2])?;
         let (_, slot) = choose(&section, &IDENTITY)?;
         let profile = slot.default_profile().ok_or(Error::BadRecord)?;
         let plane = slot.executable(&profile).and_then(|file| file.plane(0));
@@ -135,13 +147,15 @@ mod tests {
     #[test]
     fn a_torn_write_leaves_the_older_slot() -> Result {
         for at in [SLOT, SLOT + 0x18, SLOT + 0x28, SLOT + 300, SLOT + 359] {
-            let mut section = section([1, 2])?;
+            let mut section = [0; SECTION];
+            fill(&mut section, [1, 2])?;
             section[at] ^= 0x10;
             // A generation that turns out lower, or any other damage: slot 0 it is.
             assert_eq!(chosen(&section), Ok(0));
         }
         // What is not in use does not matter.
-        let mut section = section([1, 2])?;
+        let mut section = [0; SECTION];
+        fill(&mut section, [1, 2])?;
         section[SLOT + 360] ^= 0x10;
         assert_eq!(chosen(&section), Ok(1));
         Ok(())
@@ -149,7 +163,8 @@ mod tests {
 
     #[test]
     fn with_both_slots_torn_there_is_none() -> Result {
-        let mut section = section([1, 2])?;
+        let mut section = [0; SECTION];
+        fill(&mut section, [1, 2])?;
         section[300] ^= 1;
         section[SLOT + 300] ^= 1;
         assert_eq!(chosen(&section), Err(Error::BadCrc));
@@ -158,7 +173,8 @@ mod tests {
 
     #[test]
     fn every_damaged_byte_is_noticed() -> Result {
-        let mut section = section([1, 0])?;
+        let mut section = [0; SECTION];
+        fill(&mut section, [1, 0])?;
         let mut noticed = 0;
         for at in 0..360 {
             section[at] ^= 0x81;
@@ -178,7 +194,8 @@ mod tests {
 
     #[test]
     fn a_section_has_two_slots_of_the_same_size() -> Result {
-        let bytes = section([1, 2])?;
+        let mut bytes = [0; SECTION];
+        fill(&mut bytes, [1, 2])?;
         assert_eq!(chosen(&bytes[..SECTION - 1]), Err(Error::BadSlotSize));
         assert_eq!(chosen(&bytes[..SLOT]), Err(Error::BadSlotSize));
         assert_eq!(chosen(&bytes[..SECTION - 16]), Err(Error::BadSlotSize));
@@ -187,7 +204,8 @@ mod tests {
 
     #[test]
     fn a_slot_of_another_file_is_stale() -> Result {
-        let section = section([1, 2])?;
+        let mut section = [0; SECTION];
+        fill(&mut section, [1, 2])?;
         let other = Identity::new(LAYOUT + 1);
         let stale = choose(&section, &other).err();
         assert_eq!(stale, Some(Error::Stale));
@@ -202,7 +220,8 @@ mod tests {
 
     #[test]
     fn a_stale_slot_does_not_hide_a_good_one() -> Result {
-        let mut section = section([1, 2])?;
+        let mut section = [0; SECTION];
+        fill(&mut section, [1, 2])?;
         section[SLOT + 0x2c] ^= 1;
         reseal(&mut section[SLOT..]);
         assert_eq!(chosen(&section), Ok(0));
@@ -211,7 +230,8 @@ mod tests {
 
     #[test]
     fn the_headers_alone_give_the_order() -> Result {
-        let section = section([1, 2])?;
+        let mut section = [0; SECTION];
+        fill(&mut section, [1, 2])?;
         let headers = [&section[..128], &section[SLOT..SLOT + 128]];
         let both = order(headers, SLOT, &IDENTITY)?;
         assert_eq!(both.newest.0, 1);
@@ -261,12 +281,12 @@ mod tests {
         // slot_size: too large, not a multiple of 8, less than what is used.
         assert_eq!(refused(0x20, &(MAX_SLOT as u32 + 8).to_le_bytes()), bad);
         assert_eq!(refused(0x20, &u32::MAX.to_le_bytes()), bad);
-        assert_eq!(refused(0x20, &511u32.to_le_bytes()), bad);
+        assert_eq!(refused(0x20, &383u32.to_le_bytes()), bad);
         assert_eq!(refused(0x20, &352u32.to_le_bytes()), bad);
         // used_bytes: less than the header, more than the slot, not a multiple of 8.
         assert_eq!(refused(0x24, &120u32.to_le_bytes()), bad);
         assert_eq!(refused(0x24, &0u32.to_le_bytes()), bad);
-        assert_eq!(refused(0x24, &520u32.to_le_bytes()), bad);
+        assert_eq!(refused(0x24, &392u32.to_le_bytes()), bad);
         assert_eq!(refused(0x24, &359u32.to_le_bytes()), bad);
         assert_eq!(refused(0x24, &u32::MAX.to_le_bytes()), bad);
     }
@@ -336,7 +356,8 @@ mod tests {
         // Unknown flags are ignored.
         assert_eq!(has_executable(0x02, &0xfffeu16.to_le_bytes()), Ok(true));
 
-        let mut section = section([1, 0])?;
+        let mut section = [0; SECTION];
+        fill(&mut section, [1, 0])?;
         section[PROFILE] = 4;
         reseal(&mut section[..SLOT]);
         let slot = Slot::parse(&section[..SLOT], &IDENTITY)?;
@@ -347,7 +368,8 @@ mod tests {
 
     #[test]
     fn files_past_the_table_are_not_there() -> Result {
-        let mut section = section([1, 0])?;
+        let mut section = [0; SECTION];
+        fill(&mut section, [1, 0])?;
         section[PROFILE + 0x0c] = 1;
         reseal(&mut section[..SLOT]);
         let slot = Slot::parse(&section[..SLOT], &IDENTITY)?;
@@ -359,7 +381,8 @@ mod tests {
 
     #[test]
     fn a_key_outside_hides_its_profile() -> Result {
-        let mut section = section([1, 0])?;
+        let mut section = [0; SECTION];
+        fill(&mut section, [1, 0])?;
         section[PROFILE + 4] = 8;
         section[PROFILE + 8..PROFILE + 12].copy_from_slice(&356u32.to_le_bytes());
         reseal(&mut section[..SLOT]);
