@@ -10,7 +10,7 @@
 #   rustfmt       every Rust file
 #   module        the module with clippy as the kernel sets it, and W=1
 #   checkpatch    --strict, the module's C
-#   shellcheck    every shell script
+#   (shellcheck)  every shell script
 #   scripts       the unit tests of the Python scripts
 #   kunit         the core's tests and the module's in a small kernel
 #   guest         tests/guest on the stock kernel
@@ -53,7 +53,7 @@ verdict() {
 
 part_shellcheck() {
 	local status=0
-	source_files '*.sh' | xargs -n 8 -P 2 shellcheck --severity=warning --external-sources --source-path=SCRIPTDIR .ci/run scripts/guest-shell.rc || status=1
+	source_files '*.sh' | xargs -n 8 -P 2 shellcheck --shell=bash --severity=warning --external-sources --source-path=SCRIPTDIR .ci/run scripts/guest-shell.rc || status=1
 	verdict $status
 }
 
