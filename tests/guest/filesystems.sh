@@ -14,6 +14,7 @@
 
 module_load
 exact_faults
+like_an_ssd
 
 # allowed NAME MKFS FSCK TYPE [MOUNT-OPTIONS]
 allowed() {

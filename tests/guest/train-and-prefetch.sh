@@ -35,7 +35,7 @@ for program in pages pages-pie; do
 	is "$program: recordings, writes" '1 1' "$(delta recordings) $(delta writes)"
 	is "$program: check after the first run" 0 "$(status_of tool check "$file")"
 	recorded "$file" >"$WORK/recorded"
-	is "$program: touched pages that are not recorded" 0 "$(comm -23 <(sort "$WORK/touched") <(sort "$WORK/recorded") | wc -l)"
+	is "$program: touched pages that are not recorded" '' "$(comm -23 <(sort "$WORK/touched") <(sort "$WORK/recorded") | tr '\n' ' ')"
 	is "$program: another reader of the format agrees" "$(elf pages "$file" | md5sum)" "$(md5sum <"$WORK/recorded")"
 
 	mark

@@ -32,9 +32,11 @@ sync
 before=$(bytes_of "$file")
 generation=$(slot_field "$file" generation)
 mark
+elf pages "$file" >"$WORK/pages"
 for _ in 1 2 3 4 5; do "$file" "${work[@]}"; done
 settle
 is 'recordings, unchanged, writes' '5 5 0' "$(delta recordings) $(delta unchanged) $(delta writes)"
+elf pages "$file" | diff - "$WORK/pages" | grep '[<>]' | tr '\n' ' '
 is 'the file, byte for byte' "$before" "$(bytes_of "$file")"
 is 'its generation' "$generation" "$(slot_field "$file" generation)"
 
@@ -45,9 +47,10 @@ is 'other pages: writes' 1 "$(delta writes)"
 is 'other pages: generation' $((generation + 1)) "$(slot_field "$file" generation)"
 is 'check' 0 "$(status_of tool check "$file")"
 
+exact_faults
 slots=
 for n in 1 2 3 4; do
-	"$file" "t:$n-1000/100"
+	"$file" "t:$((20 + n))-1000/100"
 	settle
 	slots+=$(slot_field "$file" slot)
 done
