@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-use std::path::PathBuf;
+use std::{fs, path::PathBuf};
 
-use pbitmap_core::format::PF_PBITMAP;
+use pbitmap_core::format::{elf::SectionHeader, PF_PBITMAP};
 use pbitmap_tool::image::Image;
 
 use crate::{
@@ -21,6 +21,14 @@ fn states() -> Vec<(&'static str, Vec<u8>, i32, &'static str)> {
 
     let mut disarmed = annotated.clone();
     disarmed[image.stack_offset() as usize + 4] &= !(PF_PBITMAP as u8);
+
+    // As llvm-strip leaves it.
+    let mut mapped = annotated.clone();
+    mapped.copy_within(4096..3 * 4096, 0x400);
+    let (index, mut section) = (image.sections.len() - 1, *image.sections.last().unwrap());
+    section.sh_offset = 0x400;
+    let at = image.header.e_shoff as usize + index * SectionHeader::SIZE;
+    section.encode(&mut mapped[at..]).unwrap();
 
     // Another entry point, as if it had been linked again.
     let mut stale = annotated.clone();
@@ -47,6 +55,12 @@ fn states() -> Vec<(&'static str, Vec<u8>, i32, &'static str)> {
         ("torn", torn, 0, "slot 0, generation 1"),
         ("plain", original, 3, "not annotated"),
         ("disarmed", disarmed, 4, "disarmed"),
+        (
+            "mapped",
+            mapped,
+            4,
+            "disarmed: the bitmap is valid, but it was moved",
+        ),
         ("stale", stale, 5, "stale"),
         (
             "corrupt",
@@ -105,9 +119,9 @@ fn first_code_that_is_not_zero() {
         tool(["check".as_ref()].into_iter().chain(paths))
     };
     assert_eq!(check(&[0, 1, 2]).code, Some(0));
-    assert_eq!(check(&[0, 5, 3]).code, Some(5));
-    assert_eq!(check(&[0, 3, 5]).code, Some(3));
-    let all = check(&[0, 8, 6]);
+    assert_eq!(check(&[0, 6, 3]).code, Some(5));
+    assert_eq!(check(&[0, 3, 6]).code, Some(3));
+    let all = check(&[0, 9, 6]);
     assert_eq!(all.code, Some(1));
     assert_eq!(all.stdout.lines().count(), 2);
 }
@@ -142,6 +156,7 @@ fn json_a_line() {
             "valid -",
             "not-annotated -",
             "disarmed -",
+            "disarmed -",
             "stale stale",
             "corrupt bad_crc",
             "corrupt bad_magic",
@@ -167,4 +182,25 @@ fn missing_locator_is_noted() {
     );
     good(&path, &["annotate"]);
     assert!(!good(&path, &["check"]).contains("note"));
+}
+
+/// A bitmap that was moved gets a place of its own again, with what was recorded.
+#[test]
+fn moved_bitmap_is_kept() {
+    let world = World::new();
+    let (_, file, ..) = states().remove(5);
+    let path = world.add("program", &file);
+    let before = good(&path, &["show", "--json"]);
+    assert!(before.contains(r#""mapped": true"#), "{before}");
+    let printed = good(&path, &["annotate"]);
+    assert!(printed.contains("armed again"), "{printed}");
+    let after = good(&path, &["show", "--json"]);
+    assert!(after.contains(r#""state": "valid""#), "{after}");
+    assert!(after.contains(r#""mapped": false"#), "{after}");
+    let printed = good(&path, &["remove"]);
+    assert!(
+        printed.contains("with a bitmap that is not in use"),
+        "{printed}"
+    );
+    assert!(fs::read(&path).unwrap() == file);
 }
