@@ -33,7 +33,7 @@ case ${1:-} in
 	for target in $targets; do
 		# What is there counts as reached already; of the work only what adds to it is copied.
 		[ -d "work/$target" ] || continue
-		"$bin/$target" -merge=1 "corpus/$target" "work/$target"
+		"$bin/$target" -set_cover_merge=1 -max_len=1100 "corpus/$target" "work/$target"
 	done
 	;;
 elf | section | plan | round_trip)

@@ -5,8 +5,9 @@
 
 use pbitmap_core::format::{
     crc32c::{crc32c, Crc32c},
-    layout::{FileRecord, ProfileRecord, SlotHeader, UndoRecord, FILE_EXECUTABLE},
-    slot::{choose, Builder, FileInput, Identity, ProfileInput},
+    layout::{FileRecord, ProfileRecord, SlotHeader, UndoRecord, FILE_BY_PATH, FILE_EXECUTABLE},
+    slot::{choose, Builder, FileInput, Identity, ProfileInput, Slot},
+    MAX_PATH,
 };
 use proptest::{collection::vec, prelude::*};
 
@@ -100,8 +101,42 @@ fn sound_elf(phdrs: &[[u64; 7]], shdrs: &[[u64; 8]]) -> Vec<u8> {
     file
 }
 
+/// Too long for the shared tests, which run on a small stack.
+#[test]
+fn the_longest_path_is_read_and_no_longer_one() {
+    let build = |path_len: u32| {
+        let mut slot = vec![0; 8192];
+        let mut builder = Builder::new(&mut slot, &SlotHeader::template(7, b"", 99), 1, 1).unwrap();
+        let _ = builder.profile(&ProfileInput::default()).unwrap();
+        let path = vec![b'/'; MAX_PATH];
+        let file = FileInput {
+            kind: FILE_BY_PATH,
+            path: &path,
+            page_count: 1,
+            planes: &[&[1]],
+            ..FileInput::default()
+        };
+        let _ = builder.file(&file).unwrap();
+        let used = builder.finish(1, 1).unwrap();
+        slot[0xc0 + 0x0c..][..4].copy_from_slice(&path_len.to_le_bytes());
+        slot[0x28..0x2c].fill(0);
+        let crc = crc32c(&slot[..used]);
+        slot[0x28..0x2c].copy_from_slice(&crc.to_le_bytes());
+        slot
+    };
+    let paths = |slot: &[u8]| {
+        let slot = Slot::parse(slot, &Identity::new(7)).unwrap();
+        let profile = slot.default_profile().unwrap();
+        slot.files(&profile)
+            .map(|file| file.path().len())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(paths(&build(4095)), [4095]);
+    assert_eq!(paths(&build(4096)), []);
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2000))]
+    #![proptest_config(ProptestConfig::with_cases(1000))]
 
     #[test]
     fn any_bytes_are_a_file(bytes in vec(any::<u8>(), 0..600)) {

@@ -320,6 +320,31 @@ mod tests {
     }
 
     #[test]
+    fn nothing_is_written_past_the_slot() -> Result {
+        let mut section = [0; SECTION];
+        fill(&mut section, [4, 0])?;
+        let old = Slot::parse(&section[..SLOT], &IDENTITY)?;
+        let mut out = [0xee; SLOT + 8];
+        let _ = rewrite_executable(&old, &mut out, &[0xff; 100], 1)?;
+        assert_eq!(out[SLOT..], [0xee; 8]);
+        assert_eq!(out[SLOT - 1], 0);
+        Ok(())
+    }
+
+    #[test]
+    fn files_of_a_dropped_profile_go_with_it() -> Result {
+        let mut buffer = [0; SLOT];
+        let mut builder = Builder::new(&mut buffer, &template(), 1, 1)?;
+        assert_eq!(builder.profile(&DEFAULT)?, Outcome::Stored);
+        assert_eq!(builder.profile(&DEFAULT)?, Outcome::Dropped);
+        assert_eq!(builder.file(&executable(8, &[&[1]]))?, Outcome::Dropped);
+        let _ = builder.finish(1, 0)?;
+        let slot = Slot::parse(&buffer, &IDENTITY)?;
+        assert_eq!(slot.header().file_count, 0);
+        Ok(())
+    }
+
+    #[test]
     fn rewriting_keeps_what_it_does_not_know() -> Result {
         let mut section = [0; SECTION];
         fill(&mut section, [4, 0])?;

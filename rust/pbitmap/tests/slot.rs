@@ -199,6 +199,9 @@ mod tests {
         assert_eq!(chosen(&bytes[..SECTION - 1]), Err(Error::BadSlotSize));
         assert_eq!(chosen(&bytes[..SLOT]), Err(Error::BadSlotSize));
         assert_eq!(chosen(&bytes[..SECTION - 16]), Err(Error::BadSlotSize));
+        let mut longer = [0; SECTION + 1];
+        longer[..SECTION].copy_from_slice(&bytes);
+        assert_eq!(chosen(&longer), Err(Error::BadSlotSize));
         Ok(())
     }
 
@@ -333,6 +336,11 @@ mod tests {
             assert_eq!(has_executable(0x20, &offset.to_le_bytes()), Ok(false));
         }
         assert_eq!(has_executable(0x20, &320u32.to_le_bytes()), Ok(true));
+        // One word, which could be anywhere in the data, but not off its alignment.
+        let mut word = [1, 0, 0, 0, 8, 0, 0, 0, 0x48, 1, 0, 0];
+        assert_eq!(has_executable(0x18, &word), Ok(true));
+        word[8] = 0x44;
+        assert_eq!(has_executable(0x18, &word), Ok(false));
         Ok(())
     }
 
@@ -346,6 +354,12 @@ mod tests {
         assert_eq!(has_executable(0x10, &1u64.to_le_bytes()), Ok(false));
         assert_eq!(has_executable(0x10, &u64::MAX.to_le_bytes()), Ok(false));
         assert_eq!(has_executable(0x4c, &21u32.to_le_bytes()), Ok(false));
+        // More planes than there can be, although they take no room.
+        let mut planes = [0; 26];
+        planes[0] = 8;
+        assert_eq!(has_executable(0x06, &planes), Ok(true));
+        planes[0] = 9;
+        assert_eq!(has_executable(0x06, &planes), Ok(false));
         Ok(())
     }
 
