@@ -16,7 +16,9 @@ use std::{
 use pbitmap_core::format::elf::PT_LOAD;
 use pbitmap_tool::{
     annotate::Slots,
+    elf_edit::Edit,
     image::Image,
+    replace::replace,
     target::{xattrs, Refused, Target},
 };
 use rustix::{
@@ -610,6 +612,28 @@ fn other_architectures_use_larger_pages() {
     assert!(shown.contains(r#""offset": 65536"#), "{shown}");
     good(&path, &["remove"]);
     assert!(fs::read(&path).unwrap() == original);
+}
+
+/// A file that changes between being read and being replaced: somebody else's change is kept.
+#[test]
+fn changed_meanwhile() {
+    let world = World::new();
+    let path = world.add("program", &Tiny::default().build());
+    let target = Target::open(&path).unwrap();
+    let facts = target.facts().unwrap();
+    let edit = Edit {
+        keep: 100,
+        writes: Vec::new(),
+    };
+    fs::write(&path, "changed").unwrap();
+    let error = replace(&target, &facts, &edit).unwrap_err();
+    assert!(format!("{error:#}").contains("became shorter"), "{error:#}");
+
+    fs::write(&path, [7; 200]).unwrap();
+    let error = replace(&target, &facts, &edit).unwrap_err();
+    assert!(format!("{error:#}").contains("try again"), "{error:#}");
+    assert_eq!(fs::read(&path).unwrap(), [7; 200]);
+    assert_eq!(world.names(), ["program"]);
 }
 
 #[test]
