@@ -17,6 +17,10 @@ host=$(rustc -vV | sed -n 's/^host: //p')
 
 build()
 {
+	if ! command -v c++ >/dev/null; then
+		echo "fuzz/run.sh: libFuzzer needs a C++ compiler: apt-get install g++" >&2
+		exit 1
+	fi
 	# With --target the flags are not used for build scripts, which have no fuzzer to report to.
 	RUSTFLAGS="--cfg fuzzing -Cpasses=sancov-module \
 		-Cllvm-args=-sanitizer-coverage-level=4 \

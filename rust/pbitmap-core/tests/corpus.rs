@@ -54,7 +54,7 @@ fn replay(target: &str, minimum: usize, check: fn(&[u8])) {
         let mut name = Name(&path, String::new());
         check(&bytes);
         // Enough of them to be of use, and few enough that large inputs do not take minutes.
-        let step = bytes.len().div_ceil(80).max(1);
+        let step = bytes.len().div_ceil(24).max(1);
         for at in (0..bytes.len()).step_by(step) {
             name.1 = format!("cut to {at} bytes");
             check(&bytes[..at]);
