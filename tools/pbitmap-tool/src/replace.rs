@@ -5,12 +5,7 @@
 //!
 //! A program that is running keeps the file that it was started from.
 
-use std::{
-    fs::File,
-    io::{self, Read as _},
-    os::unix::fs::FileExt as _,
-    path::Path,
-};
+use std::{fs::File, io, os::unix::fs::FileExt as _, path::Path};
 
 use anyhow::{ensure, Context as _, Result};
 use rustix::{
@@ -33,7 +28,7 @@ const KEPT_FLAGS: IFlags = IFlags::NODUMP
 /// Replaces `target` by what `edit` makes of it.
 pub fn replace(target: &Target, facts: &Facts, edit: &Edit) -> Result<()> {
     let directory = target.path.parent().context("it has no directory")?;
-    let (mut file, temporary) = tempfile::Builder::new()
+    let (file, temporary) = tempfile::Builder::new()
         .prefix(".pbitmap-")
         .tempfile_in(directory)
         .with_context(|| format!("cannot make a file in {}", directory.display()))?
@@ -46,7 +41,7 @@ pub fn replace(target: &Target, facts: &Facts, edit: &Edit) -> Result<()> {
             let _ = rustix::fs::ioctl_setflags(&file, own | flags);
         }
     }
-    write(target, edit, &mut file).context("cannot write the new file")?;
+    write(target, edit, &file).context("cannot write the new file")?;
     keep_metadata(target, facts, &file)?;
     file.sync_all().context("cannot write the new file")?;
     // While it is open for writing, starting it would fail with ETXTBSY.
@@ -60,11 +55,23 @@ pub fn replace(target: &Target, facts: &Facts, edit: &Edit) -> Result<()> {
     sync_directory(directory).context("the file was replaced, but its directory not yet written")
 }
 
-fn write(target: &Target, edit: &Edit, file: &mut File) -> Result<()> {
-    // The file position is not used by anything else: all other reads seek first.
-    io::Seek::rewind(&mut &target.file)?;
-    let copied = io::copy(&mut (&target.file).take(edit.keep), file)?;
-    ensure!(copied == edit.keep, "the file became shorter meanwhile");
+/// Writes the new file. The old one is read and written, not cloned where the filesystem could do
+/// that: the blocks of a clone are scattered as soon as one of them is changed, which would make
+/// the program slower to start, and the old file is going away anyhow.
+fn write(target: &Target, edit: &Edit, file: &File) -> Result<()> {
+    let mut buffer = vec![0; 1 << 20];
+    let mut copied = 0;
+    while copied < edit.keep {
+        let len = buffer.len() as u64;
+        let part = buffer.get_mut(..len.min(edit.keep - copied) as usize);
+        let part = part.unwrap_or_default();
+        target
+            .file
+            .read_exact_at(part, copied)
+            .context("cannot read the old file")?;
+        file.write_all_at(part, copied)?;
+        copied += part.len() as u64;
+    }
     for write in &edit.writes {
         file.write_all_at(&write.bytes, write.offset)?;
     }
