@@ -50,11 +50,9 @@ bench_build() {
 	built=(--binaries "$(cat "$work/binaries")")
 	if [ "${PBITMAP_MODULE:-}" = none ]; then return; fi
 	say "building the tool"
-	# shellcheck disable=SC2016 # expanded inside
-	bench_in_root bash -euc '
-		cargo build --quiet --release --locked -p pbitmap-tool >&2
-		echo "$CARGO_TARGET_DIR/release/pbitmap-tool"' >"$work/tool"
-	built+=(--tool "$(cat "$work/tool")")
+	logged "$LOGS/bench-tool.log" "$SCRIPTS/build-tool.sh" 7>&- ||
+		die "the tool could not be built" "the whole log is $LOGS/bench-tool.log"
+	built+=(--tool /src/build/bin/pbitmap-tool)
 	if [ -z "${PBITMAP_MODULE:-}" ]; then
 		say "building the module"
 		logged "$LOGS/bench-module.log" "$SCRIPTS/build-module.sh" 7>&- ||
