@@ -181,6 +181,11 @@ class Results:
             "train_us": microseconds("train"),
             "warm_with_us": microseconds("warm_with"),
             "spread_pct": {what: self.spread(name, what) for what in ["cold_without", "cold_with", "warm"]},
+            "samples": {
+                what: [{field: run[field] for field in ["ns", "majflt", "minflt", "reads", "kb_read", "writes"]} for run in runs]
+                for (of, what), runs in self.runs.items()
+                if of == name
+            },
             "bitmap_pages": bitmap.get("pages_set"),
             "executable_pages": bitmap.get("pages_total"),
             "majflt_by_file_without": self.faults.get((name, "without"), {}).get("by_file"),

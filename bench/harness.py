@@ -65,15 +65,6 @@ def make_image(stage, image, spare=0):
     return size
 
 
-def copy_libraries(program, stage):
-    """Gives the directory `stage` the shared libraries that `program` needs to run there."""
-    for word in run("ldd", program).split():
-        if word.startswith("/"):
-            place = stage / word.lstrip("/")
-            place.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(word, place)
-
-
 def _module_files(release):
     """The modules of MODULES with what they depend on, each after what it needs."""
     directory = Path("/lib/modules") / release

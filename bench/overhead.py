@@ -40,7 +40,6 @@ def main():
         (stage / directory).mkdir(parents=True)
     shutil.copy2(options.binaries / "bench-true", stage / "true")
     shutil.copy2(options.tool, stage / "bench/pbitmap-tool")
-    harness.copy_libraries(options.tool, stage)
     image, initramfs = options.work / "image.ext4", options.work / "initramfs.cpio"
     size = harness.make_image(stage, image)
     shutil.rmtree(stage)
