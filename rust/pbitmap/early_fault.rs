@@ -37,15 +37,24 @@ struct EarlyFault {
     mm: ARef<Mm>,
     file: ARef<File>,
     pages: Arc<Pages>,
+    being_read: bool,
 }
 
 /// Has current map `pages` of `file` in `mm`, the address space of the exec under way, when it
-/// returns to user mode. If that exec fails, nothing is mapped.
-pub(crate) fn arm(mm: &Mm, file: &File, pages: Arc<Pages>, waiter: &Waiter) -> Result {
+/// returns to user mode. If that exec fails, nothing is mapped. Pages that are `being_read` are
+/// waited for.
+pub(crate) fn arm(
+    mm: &Mm,
+    file: &File,
+    pages: Arc<Pages>,
+    being_read: bool,
+    waiter: &Waiter,
+) -> Result {
     let work = EarlyFault {
         mm: ARef::from(mm),
         file: ARef::from(file),
         pages,
+        being_read,
     };
     on_return(work, waiter)
 }
@@ -60,7 +69,7 @@ impl OnReturn for EarlyFault {
         let mut mapped = 0u64;
         for run in Plan::new(self.pages.bitmap(), 0, limits) {
             let pages = u64::from(run.pages);
-            if page_cache::wait(&self.file, run.first, pages).is_err() {
+            if self.being_read && page_cache::wait(&self.file, run.first, pages).is_err() {
                 break;
             }
             for mapping in mappings.as_slice() {

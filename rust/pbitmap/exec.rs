@@ -108,7 +108,8 @@ impl Engine {
         let outcome = prefetch::run(file, &inode, stored.bitmap());
         if sysctl::early_fault() != 0 && outcome.wanted != 0 {
             // Without it the program faults as it would anyway.
-            let _ = early_fault::arm(exec.mm(), file, stored, &self.early_faults);
+            let reads = outcome.asked != 0;
+            let _ = early_fault::arm(exec.mm(), file, stored, reads, &self.early_faults);
         }
         sysctl::log!(
             "exec: {} pages wanted, {} cached, {} asked for in {} runs\n",

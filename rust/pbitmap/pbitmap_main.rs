@@ -67,12 +67,10 @@ module! {
 ///
 /// The fields are dropped in the order in which they stand here: first nobody can start anything,
 /// then what was started is waited for, and last the user's view of it goes.
-#[pin_data]
 struct Pbitmap {
     _hook: sys::exec::Registration,
     _engine: Stop,
-    #[pin]
-    stats: stats::Registration<exec::EngineGauges>,
+    _stats: sys::debugfs::Registration,
     _sysctl: sys::sysctl::Registration,
 }
 
@@ -85,19 +83,19 @@ impl Drop for Stop {
     }
 }
 
-impl kernel::InPlaceModule for Pbitmap {
-    fn init(_module: &'static ThisModule) -> impl PinInit<Self, Error> {
-        pin_init::pin_init_scope(move || {
-            let engine = exec::Engine::new()?;
-            let gauges = exec::EngineGauges(engine.clone());
-            let stop = Stop(engine.clone());
-            Ok(try_pin_init!(Self {
-                _sysctl: sysctl::register()?,
-                stats <- stats::Registration::new(gauges),
-                _engine: stop,
-                // Last: from here on every exec on the machine comes by.
-                _hook: sys::exec::Registration::new(engine)?,
-            }? Error))
+impl kernel::Module for Pbitmap {
+    fn init(_module: &'static ThisModule) -> Result<Self> {
+        let engine = exec::Engine::new()?;
+        let stats = stats::Stats(exec::EngineGauges(engine.clone()));
+        let sysctl = sysctl::register()?;
+        let stats = sys::debugfs::Registration::new(KBox::new(stats, GFP_KERNEL)?)?;
+        // Last: from here on every exec on the machine comes by.
+        let hook = sys::exec::Registration::new(engine.clone())?;
+        Ok(Self {
+            _hook: hook,
+            _engine: Stop(engine),
+            _stats: stats,
+            _sysctl: sysctl,
         })
     }
 }

@@ -51,12 +51,13 @@ pub(crate) fn run(file: &File, inode: &Inode, bitmap: Bitmap<'_>) -> Outcome {
     page_cache::plugged(|| {
         for run in plan {
             let pages = u64::from(run.pages);
-            let cached = page_cache::cached(file, run.first, pages).min(pages);
             outcome.wanted = outcome.wanted.saturating_add(u64::from(run.wanted));
-            outcome.cached = outcome.cached.saturating_add(cached);
-            if cached == pages {
+            if page_cache::is_cached(file, run.first, pages) {
+                outcome.cached = outcome.cached.saturating_add(pages);
                 continue;
             }
+            let cached = page_cache::cached(file, run.first, pages).min(pages);
+            outcome.cached = outcome.cached.saturating_add(cached);
             outcome.asked = outcome.asked.saturating_add(pages.saturating_sub(cached));
             outcome.runs = outcome.runs.saturating_add(1);
             if ask(file, run.first, pages, longest).is_err() {

@@ -7,6 +7,7 @@
 #include <linux/binfmts.h>
 #include <linux/capability.h>
 #include <linux/cred.h>
+#include <linux/debugfs.h>
 #include <linux/fs.h>
 #include <linux/hugetlb.h>
 #include <linux/mm.h>
@@ -17,6 +18,7 @@
 #include <linux/rcupdate_wait.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
+#include <linux/seq_file.h>
 #include <linux/uio.h>
 #include <linux/userfaultfd_k.h>
 #include <linux/xarray.h>
@@ -73,6 +75,36 @@ void pbm_inode_read(struct file *file, struct pbm_inode *out)
 		     (inode_is_open_for_write(inode) ? PBM_INODE_OPEN_FOR_WRITE : 0);
 }
 
+/*
+ * Copy @len bytes at @pos, if all of them are cached. A tenth of the price of
+ * kernel_read(), for what every exec pays.
+ */
+bool pbm_read_cached(struct file *file, void *to, size_t len, loff_t pos)
+{
+	if (pos < 0 || pos > i_size_read(file_inode(file)) ||
+	    len > i_size_read(file_inode(file)) - pos)
+		return false;
+	while (len) {
+		struct folio *folio = filemap_get_folio(file->f_mapping, pos >> PAGE_SHIFT);
+		size_t offset, part;
+
+		if (IS_ERR(folio))
+			return false;
+		if (!folio_test_uptodate(folio)) {
+			folio_put(folio);
+			return false;
+		}
+		offset = offset_in_folio(folio, pos);
+		part = min(len, folio_size(folio) - offset);
+		memcpy_from_folio(to, folio, offset, part);
+		folio_put(folio);
+		to += part;
+		pos += part;
+		len -= part;
+	}
+	return true;
+}
+
 /* With the credentials of current: 0, or why it could not write the file. */
 int pbm_may_write(const struct path *path)
 {
@@ -109,6 +141,24 @@ unsigned long pbm_readahead_limit(struct file *file)
 	struct backing_dev_info *bdi = inode_to_bdi(file->f_mapping->host);
 
 	return max_t(unsigned long, bdi->io_pages, file->f_ra.ra_pages);
+}
+
+bool pbm_is_cached(struct file *file, pgoff_t first, unsigned long pages)
+{
+	while (pages) {
+		unsigned long part = min(pages, 4096UL);
+		pgoff_t miss;
+
+		rcu_read_lock();
+		miss = page_cache_next_miss(file->f_mapping, first, part);
+		rcu_read_unlock();
+		if (miss - first < part)
+			return false;
+		first += part;
+		pages -= part;
+		cond_resched();
+	}
+	return true;
 }
 
 unsigned long pbm_cached_pages(struct file *file, pgoff_t first, pgoff_t last)
@@ -150,6 +200,29 @@ int pbm_wait_for_pages(struct file *file, pgoff_t first, pgoff_t last)
 	return error;
 }
 
+/* mappings */
+
+/*
+ * The next mapping of @inode at or after @addr; the mmap lock is held. False if
+ * there is none.
+ */
+bool pbm_next_mapping(struct mm_struct *mm, const struct inode *inode,
+		      unsigned long addr, struct pbm_mapping *out)
+{
+	VMA_ITERATOR(vmi, mm, addr);
+	struct vm_area_struct *vma;
+
+	for_each_vma(vmi, vma) {
+		if (!vma->vm_file || file_inode(vma->vm_file) != inode)
+			continue;
+		out->start = vma->vm_start;
+		out->end = vma->vm_end;
+		out->first_page = vma->vm_pgoff;
+		return true;
+	}
+	return false;
+}
+
 /* page tables */
 
 /*
@@ -169,8 +242,13 @@ bool pbm_mm_ran(struct mm_struct *mm)
 
 static void pbm_set_bits(u64 *bits, unsigned long bit, unsigned long count)
 {
-	for (; count; count--, bit++)
-		bits[bit / 64] |= 1ULL << (bit % 64);
+	while (count) {
+		unsigned long part = min(count, 64 - bit % 64);
+
+		bits[bit / 64] |= GENMASK_U64(bit % 64 + part - 1, bit % 64);
+		bit += part;
+		count -= part;
+	}
 }
 
 /*
@@ -199,13 +277,13 @@ static pmd_t pbm_read_pmd(struct mm_struct *mm, unsigned long addr)
 
 /*
  * Set bit @bit + i of @bits for each page i of [@start, @end) that has an entry:
- * present, or swapped out after it was written. Returns how many it found. The
- * mmap lock is held for reading.
+ * present, or swapped out after it was written. The mmap lock is held for
+ * reading.
  */
-unsigned long pbm_mark_mapped(struct mm_struct *mm, unsigned long start,
-			      unsigned long end, u64 *bits, unsigned long bit)
+void pbm_mark_mapped(struct mm_struct *mm, unsigned long start,
+		     unsigned long end, u64 *bits, unsigned long bit)
 {
-	unsigned long addr, next, found = 0;
+	unsigned long addr, next;
 
 	for (addr = start; addr < end; addr = next) {
 		unsigned long flags;
@@ -215,26 +293,28 @@ unsigned long pbm_mark_mapped(struct mm_struct *mm, unsigned long start,
 		local_irq_save(flags);
 		pmd = pbm_read_pmd(mm, addr);
 		if (pmd_leaf(pmd)) {
-			unsigned long count = (next - addr) >> PAGE_SHIFT;
-
-			pbm_set_bits(bits, bit + ((addr - start) >> PAGE_SHIFT), count);
-			found += count;
+			pbm_set_bits(bits, bit, (next - addr) >> PAGE_SHIFT);
 		} else if (pmd_present(pmd) && !pmd_bad(pmd)) {
 			pte_t *ptep = pte_offset_kernel(&pmd, addr);
-			unsigned long at = bit + ((addr - start) >> PAGE_SHIFT);
-			unsigned long page;
+			pte_t *end_ptep = ptep + ((next - addr) >> PAGE_SHIFT);
+			unsigned long at = bit;
 
-			for (page = addr; page < next; page += PAGE_SIZE, ptep++, at++) {
-				if (pte_none(ptep_get_lockless(ptep)))
-					continue;
-				pbm_set_bits(bits, at, 1);
-				found++;
+			while (ptep < end_ptep) {
+				pte_t *first = ptep;
+
+				/* Neighbours tend to be alike. */
+				while (ptep < end_ptep && !pte_none(ptep_get_lockless(ptep)))
+					ptep++;
+				pbm_set_bits(bits, at, ptep - first);
+				at += ptep - first;
+				for (; ptep < end_ptep && pte_none(ptep_get_lockless(ptep)); ptep++)
+					at++;
 			}
 		}
+		bit += (next - addr) >> PAGE_SHIFT;
 		local_irq_restore(flags);
 		cond_resched();
 	}
-	return found;
 }
 
 /* The PMD slot of @addr when it holds a page table; the mmap lock is held. */
@@ -367,6 +447,24 @@ ssize_t pbm_write_in_place(struct file *file, const void *data, size_t len,
 put_mount:
 	mnt_put_write_access(file->f_path.mnt);
 	return ret;
+}
+
+/* debugfs */
+
+/* Opening it holds a reference on the module, which kernel::debugfs does not. */
+DEFINE_SHOW_ATTRIBUTE(pbm_stats);
+
+struct dentry *pbm_debugfs_create(const void *data)
+{
+	struct dentry *folder = debugfs_create_dir("pbitmap", NULL);
+
+	debugfs_create_file("stats", 0444, folder, (void *)data, &pbm_stats_fops);
+	return folder;
+}
+
+void pbm_debugfs_remove(struct dentry *folder)
+{
+	debugfs_remove(folder);
 }
 
 /* tracepoints */

@@ -10,6 +10,7 @@
 #include <linux/bits.h>
 #include <linux/fs.h>
 #include <linux/mm_types.h>
+#include <linux/seq_file.h>
 #include <linux/types.h>
 
 /* What the module may know of a file that a program was started from. */
@@ -32,35 +33,51 @@ struct pbm_inode {
 #define PBM_INODE_OPEN_FOR_WRITE BIT(6)
 #define PBM_INODE_ENCRYPTED	BIT(7)
 
+/* A mapping of a file: from @start to @end, @first_page of the file on. */
+struct pbm_mapping {
+	unsigned long start;
+	unsigned long end;
+	unsigned long first_page;
+};
+
 /* Rust calls these. */
 void pbm_binfmt_register(void);
 void pbm_binfmt_unregister(void);
 
 void pbm_inode_read(struct file *file, struct pbm_inode *out);
+bool pbm_read_cached(struct file *file, void *to, size_t len, loff_t pos);
 int pbm_may_write(const struct path *path);
 bool pbm_has_capabilities(const struct path *path);
 const struct cred *pbm_override_creds(const struct cred *cred);
 void pbm_revert_creds(const struct cred *old);
 
 unsigned long pbm_readahead_limit(struct file *file);
+bool pbm_is_cached(struct file *file, pgoff_t first, unsigned long pages);
 unsigned long pbm_cached_pages(struct file *file, pgoff_t first, pgoff_t last);
 int pbm_wait_for_pages(struct file *file, pgoff_t first, pgoff_t last);
 
 bool pbm_mm_ran(struct mm_struct *mm);
-unsigned long pbm_mark_mapped(struct mm_struct *mm, unsigned long start,
-			      unsigned long end, u64 *bits, unsigned long bit);
+bool pbm_next_mapping(struct mm_struct *mm, const struct inode *inode,
+		      unsigned long addr, struct pbm_mapping *out);
+void pbm_mark_mapped(struct mm_struct *mm, unsigned long start,
+		     unsigned long end, u64 *bits, unsigned long bit);
 unsigned long pbm_map_cached(struct mm_struct *mm, struct file *file,
 			     unsigned long start, unsigned long end);
 
 ssize_t pbm_write_in_place(struct file *file, const void *data, size_t len,
 			   loff_t pos);
 
+struct dentry *pbm_debugfs_create(const void *data);
+void pbm_debugfs_remove(struct dentry *folder);
+
 void pbm_trace_prefetch(u64 dev, u64 ino, u64 wanted, u64 cached, u64 asked,
 			u64 runs);
 void pbm_trace_record(u64 dev, u64 ino, u64 pages, bool changed);
 void pbm_trace_write(u64 dev, u64 ino, u64 generation, u64 pages, int error);
 
-/* C calls this one, for each file that the kernel tries to execute. */
+/* C calls these: for each file that the kernel tries to execute, */
 void pbm_exec(struct file *file, struct mm_struct *mm, const u8 *head);
+/* and to fill debugfs/pbitmap/stats, whose data is @m->private. */
+int pbm_stats_show(struct seq_file *m, void *unused);
 
 #endif

@@ -2,10 +2,13 @@
 
 //! Counters that say what the module did and what it refused, in `debugfs/pbitmap/stats`.
 
-use super::format::error::Error as FormatError;
+use super::{
+    format::error::Error as FormatError,
+    sys::debugfs::Show, //
+};
 use kernel::{
-    debugfs, fmt,
-    prelude::*,
+    seq_file::SeqFile,
+    seq_print,
     sync::atomic::{
         Atomic,
         Relaxed, //
@@ -181,38 +184,22 @@ pub(crate) trait Gauges: Send + Sync + 'static {
     fn work_pending(&self) -> u64;
 }
 
-/// The module's folder in debugfs, gone when dropped.
-#[pin_data]
-pub(crate) struct Registration<G: Gauges> {
-    #[pin]
-    file: debugfs::File<G>,
-    _folder: debugfs::Dir,
-}
+/// The file `debugfs/pbitmap/stats` with these gauges.
+pub(crate) struct Stats<G: Gauges>(pub(crate) G);
 
-impl<G: Gauges> Registration<G> {
-    /// Makes `debugfs/pbitmap/stats`. Without debugfs it does nothing, and nothing else fails.
-    pub(crate) fn new(gauges: G) -> impl PinInit<Self, Error> {
-        let folder = debugfs::Dir::new(c"pbitmap");
-        pin_init::pin_init_scope(move || {
-            Ok(try_pin_init!(Self {
-                file <- folder.read_callback_file(c"stats", gauges, &show::<G>),
-                _folder: folder.clone(),
-            }? Error))
-        })
+impl<G: Gauges> Show for Stats<G> {
+    /// Writes one line a counter: its name and its value.
+    fn show(&self, to: &SeqFile) {
+        for (name, value) in Counter::NAMES.iter().zip(&COUNTERS) {
+            seq_print!(to, "{name} {}\n", value.load(Relaxed));
+        }
+        for (name, value) in Reason::NAMES.iter().zip(&REASONS) {
+            seq_print!(to, "refused_{name} {}\n", value.load(Relaxed));
+        }
+        for (error, value) in FormatError::ALL.iter().zip(&FORMAT_ERRORS) {
+            seq_print!(to, "refused_{} {}\n", error.as_str(), value.load(Relaxed));
+        }
+        seq_print!(to, "recorders_live {}\n", self.0.recorders_live());
+        seq_print!(to, "work_pending {}\n", self.0.work_pending());
     }
-}
-
-/// Writes one line a counter: its name and its value.
-fn show<G: Gauges>(gauges: &G, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    for (name, value) in Counter::NAMES.iter().zip(&COUNTERS) {
-        writeln!(f, "{name} {}", value.load(Relaxed))?;
-    }
-    for (name, value) in Reason::NAMES.iter().zip(&REASONS) {
-        writeln!(f, "refused_{name} {}", value.load(Relaxed))?;
-    }
-    for (error, value) in FormatError::ALL.iter().zip(&FORMAT_ERRORS) {
-        writeln!(f, "refused_{} {}", error.as_str(), value.load(Relaxed))?;
-    }
-    writeln!(f, "recorders_live {}", gauges.recorders_live())?;
-    writeln!(f, "work_pending {}", gauges.work_pending())
 }

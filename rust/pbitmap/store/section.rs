@@ -230,7 +230,7 @@ fn ask_for(file: &File, size: u64, offset: u64, end: u64) {
     let first = offset / u64::from(PAGE_SIZE);
     let pages = (end - offset).div_ceil(u64::from(PAGE_SIZE));
     // A warm file has them all; a hint that failed leaves the reads that follow as they are.
-    if page_cache::cached(file, first, pages) < pages {
+    if !page_cache::is_cached(file, first, pages) {
         let _ = page_cache::will_need(file, first, pages);
     }
 }

@@ -27,6 +27,15 @@ pub(super) struct Inode {
     pub(super) flags: u32,
 }
 
+/// `struct pbm_mapping`.
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+pub(super) struct Mapping {
+    pub(super) start: c_ulong,
+    pub(super) end: c_ulong,
+    pub(super) first_page: c_ulong,
+}
+
 pub(super) const INODE_IMMUTABLE: u32 = 1 << 0;
 pub(super) const INODE_APPEND: u32 = 1 << 1;
 pub(super) const INODE_VERITY: u32 = 1 << 2;
@@ -44,12 +53,19 @@ extern "C" {
     pub(super) fn pbm_binfmt_unregister();
 
     pub(super) fn pbm_inode_read(file: *mut bindings::file, out: *mut Inode);
+    pub(super) fn pbm_read_cached(
+        file: *mut bindings::file,
+        to: *mut c_void,
+        len: usize,
+        pos: bindings::loff_t,
+    ) -> bool;
     pub(super) fn pbm_may_write(path: *const bindings::path) -> c_int;
     pub(super) fn pbm_has_capabilities(path: *const bindings::path) -> bool;
     pub(super) fn pbm_override_creds(cred: *const bindings::cred) -> *const bindings::cred;
     pub(super) fn pbm_revert_creds(old: *const bindings::cred);
 
     pub(super) fn pbm_readahead_limit(file: *mut bindings::file) -> c_ulong;
+    pub(super) fn pbm_is_cached(file: *mut bindings::file, first: c_ulong, pages: c_ulong) -> bool;
     pub(super) fn pbm_cached_pages(
         file: *mut bindings::file,
         first: c_ulong,
@@ -62,13 +78,19 @@ extern "C" {
     ) -> c_int;
 
     pub(super) fn pbm_mm_ran(mm: *mut bindings::mm_struct) -> bool;
+    pub(super) fn pbm_next_mapping(
+        mm: *mut bindings::mm_struct,
+        inode: *const bindings::inode,
+        addr: c_ulong,
+        out: *mut Mapping,
+    ) -> bool;
     pub(super) fn pbm_mark_mapped(
         mm: *mut bindings::mm_struct,
         start: c_ulong,
         end: c_ulong,
         bits: *mut u64,
         bit: c_ulong,
-    ) -> c_ulong;
+    );
     pub(super) fn pbm_map_cached(
         mm: *mut bindings::mm_struct,
         file: *mut bindings::file,
@@ -82,6 +104,9 @@ extern "C" {
         len: usize,
         pos: bindings::loff_t,
     ) -> isize;
+
+    pub(super) fn pbm_debugfs_create(data: *const c_void) -> *mut bindings::dentry;
+    pub(super) fn pbm_debugfs_remove(folder: *mut bindings::dentry);
 
     pub(super) fn pbm_trace_prefetch(
         dev: u64,

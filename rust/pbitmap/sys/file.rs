@@ -119,7 +119,7 @@ pub(crate) fn filesystem(file: &File) -> &CStr {
 }
 
 /// Reads until `buffer` is full or the file ends; says how many bytes that were.
-pub(crate) fn read(file: &File, offset: u64, buffer: &mut [u8]) -> Result<usize> {
+fn read(file: &File, offset: u64, buffer: &mut [u8]) -> Result<usize> {
     let mut position = bindings::loff_t::try_from(offset)?;
     let mut filled = 0;
     while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
@@ -147,6 +147,19 @@ pub(crate) fn read(file: &File, offset: u64, buffer: &mut [u8]) -> Result<usize>
 ///
 /// `EIO` if the file ends before that, or the error of the read.
 pub(crate) fn read_exact(file: &File, offset: u64, buffer: &mut [u8]) -> Result {
+    let position = bindings::loff_t::try_from(offset)?;
+    // SAFETY: The file is open and so has a mapping; `buffer` may be written for its whole length.
+    let cached = unsafe {
+        ffi::pbm_read_cached(
+            file.as_ptr(),
+            buffer.as_mut_ptr().cast(),
+            buffer.len(),
+            position,
+        )
+    };
+    if cached {
+        return Ok(());
+    }
     if read(file, offset, buffer)? == buffer.len() {
         Ok(())
     } else {

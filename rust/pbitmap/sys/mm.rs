@@ -75,27 +75,14 @@ impl Mappings {
         };
         // SAFETY: A referenced open file has an inode.
         let inode = unsafe { (*file.as_ptr()).f_inode };
-        let mut address = 0;
+        let mut next = ffi::Mapping::default();
         while let Some(slot) = mappings.found.get_mut(mappings.count) {
             // SAFETY: The lock is held, so that the tree and what is in it stay.
-            let vma = unsafe { bindings::find_vma(mm, address) };
-            if vma.is_null() {
+            if !unsafe { ffi::pbm_next_mapping(mm, inode, next.end, &mut next) } {
                 break;
             }
-            // SAFETY: As above; the range is not changed while the lock is held.
-            let (range, vm_file, first) = unsafe {
-                (
-                    (*vma).__bindgen_anon_1.__bindgen_anon_1,
-                    (*vma).vm_file,
-                    (*vma).vm_pgoff,
-                )
-            };
-            // SAFETY: A mapping holds a reference on its file, if it has one.
-            if !vm_file.is_null() && unsafe { (*vm_file).f_inode } == inode {
-                *slot = Mapping::new(range.vm_start, range.vm_end, first as u64);
-                mappings.count = mappings.count.saturating_add(1);
-            }
-            address = range.vm_end;
+            *slot = Mapping::new(next.start, next.end, next.first_page as u64);
+            mappings.count = mappings.count.saturating_add(1);
         }
         mappings
     }

@@ -10,6 +10,7 @@
 mod ffi;
 
 pub(crate) mod cred;
+pub(crate) mod debugfs;
 pub(crate) mod exec;
 pub(crate) mod file;
 pub(crate) mod mm;

@@ -53,6 +53,13 @@ pub(crate) fn will_need(file: &File, first: u64, pages: u64) -> Result {
     to_result(unsafe { bindings::vfs_fadvise(file.as_ptr(), offset, len, WILL_NEED) })
 }
 
+/// Whether all of `pages` pages from `first` on are cached, or are being read. Cheaper than
+/// counting them with [`cached`].
+pub(crate) fn is_cached(file: &File, first: u64, pages: u64) -> bool {
+    // SAFETY: The file is open and so has a mapping.
+    unsafe { ffi::pbm_is_cached(file.as_ptr(), first as usize, pages as usize) }
+}
+
 /// How many of `pages` pages from `first` on are cached, or are being read.
 pub(crate) fn cached(file: &File, first: u64, pages: u64) -> u64 {
     let Some(last) = first.checked_add(pages.saturating_sub(1)) else {

@@ -28,11 +28,10 @@ use super::{
         MAX_SLOT, //
     },
     sample::{
-        fill,
+        build,
         reseal,
         template,
         IDENTITY,
-        SECTION,
         SLOT, //
     },
 };
@@ -71,7 +70,7 @@ mod tests {
 
     #[test]
     fn profiles_files_and_planes_round_trip() -> Result {
-        let mut buffer = [0xee; 1024];
+        let mut buffer = [0xee; 720];
         let mut builder = Builder::new(&mut buffer, &template(), 2, 3)?;
         assert_eq!(builder.profile(&DEFAULT)?, Outcome::Stored);
         let own = executable(100, &[&[0x11; 13], &[0x22; 2]]);
@@ -281,9 +280,9 @@ mod tests {
 
     #[test]
     fn rewriting_makes_the_next_generation() -> Result {
-        let mut section = [0; SECTION];
-        fill(&mut section, [4, 0])?;
-        let old = Slot::parse(&section[..SLOT], &IDENTITY)?;
+        let mut slot = [0; SLOT];
+        build(&mut slot, 4, &[1])?;
+        let old = Slot::parse(&slot, &IDENTITY)?;
         let mut out = [0xee; SLOT];
         let used = rewrite_executable(&old, &mut out, &[0b1110], 1_700_000_000)?;
         assert_eq!(used, old.bytes().len());
@@ -307,9 +306,9 @@ mod tests {
 
     #[test]
     fn the_used_part_is_room_enough_to_rewrite() -> Result {
-        let mut section = [0; SECTION];
-        fill(&mut section, [4, 0])?;
-        let old = Slot::parse(&section[..SLOT], &IDENTITY)?;
+        let mut slot = [0; SLOT];
+        build(&mut slot, 4, &[1])?;
+        let old = Slot::parse(&slot, &IDENTITY)?;
         let mut out = [0; SLOT];
         let exact = &mut out[..360];
         assert_eq!(rewrite_executable(&old, exact, &[1], 1), Ok(360));
@@ -321,9 +320,9 @@ mod tests {
 
     #[test]
     fn nothing_is_written_past_the_slot() -> Result {
-        let mut section = [0; SECTION];
-        fill(&mut section, [4, 0])?;
-        let old = Slot::parse(&section[..SLOT], &IDENTITY)?;
+        let mut slot = [0; SLOT];
+        build(&mut slot, 4, &[1])?;
+        let old = Slot::parse(&slot, &IDENTITY)?;
         let mut out = [0xee; SLOT + 8];
         let _ = rewrite_executable(&old, &mut out, &[0xff; 100], 1)?;
         assert_eq!(out[SLOT..], [0xee; 8]);
@@ -346,14 +345,14 @@ mod tests {
 
     #[test]
     fn rewriting_keeps_what_it_does_not_know() -> Result {
-        let mut section = [0; SECTION];
-        fill(&mut section, [4, 0])?;
-        section[0x10] = 0x40;
-        section[0x70] = 0x41;
-        section[128 + 0x30] = 0x42;
-        section[192 + 0x70] = 0x43;
-        reseal(&mut section[..SLOT]);
-        let old = Slot::parse(&section[..SLOT], &IDENTITY)?;
+        let mut slot = [0; SLOT];
+        build(&mut slot, 4, &[1])?;
+        slot[0x10] = 0x40;
+        slot[0x70] = 0x41;
+        slot[128 + 0x30] = 0x42;
+        slot[192 + 0x70] = 0x43;
+        reseal(&mut slot);
+        let old = Slot::parse(&slot, &IDENTITY)?;
         let mut out = [0; SLOT];
         let _ = rewrite_executable(&old, &mut out, &[1], 1)?;
         assert_eq!(out[0x10], 0x40);
@@ -365,9 +364,9 @@ mod tests {
 
     #[test]
     fn pages_past_the_record_are_cut_and_marked() -> Result {
-        let mut section = [0; SECTION];
-        fill(&mut section, [4, 0])?;
-        let old = Slot::parse(&section[..SLOT], &IDENTITY)?;
+        let mut slot = [0; SLOT];
+        build(&mut slot, 4, &[1])?;
+        let old = Slot::parse(&slot, &IDENTITY)?;
         let mut out = [0; SLOT];
         let _ = rewrite_executable(&old, &mut out, &[0xff; 100], 1)?;
         let new = Slot::parse(&out, &IDENTITY)?;
@@ -375,12 +374,21 @@ mod tests {
         let file = new.executable(&profile).ok_or(Error::BadRecord)?;
         assert!(file.is_truncated());
         assert_eq!(file.plane(0).map(|plane| plane.count()), Some(300));
-        // Clear bits past the end are no loss.
+        Ok(())
+    }
+
+    #[test]
+    fn clear_bits_past_the_record_are_no_loss() -> Result {
+        let mut slot = [0; SLOT];
+        build(&mut slot, 4, &[1])?;
+        slot[192 + 2] = 1;
+        reseal(&mut slot);
+        let old = Slot::parse(&slot, &IDENTITY)?;
         let mut pages = [0; 100];
         pages[37] = 0b1111;
-        let mut next = [0; SLOT];
-        let _ = rewrite_executable(&new, &mut next, &pages, 1)?;
-        let new = Slot::parse(&next, &IDENTITY)?;
+        let mut out = [0; SLOT];
+        let _ = rewrite_executable(&old, &mut out, &pages, 1)?;
+        let new = Slot::parse(&out, &IDENTITY)?;
         let profile = new.default_profile().ok_or(Error::BadRecord)?;
         let file = new.executable(&profile).ok_or(Error::BadRecord)?;
         assert!(!file.is_truncated());
@@ -421,9 +429,9 @@ mod tests {
 
     #[test]
     fn the_last_generation_is_not_overrun() -> Result {
-        let mut section = [0; SECTION];
-        fill(&mut section, [u64::MAX, 0])?;
-        let old = Slot::parse(&section[..SLOT], &IDENTITY)?;
+        let mut slot = [0; SLOT];
+        build(&mut slot, u64::MAX, &[1])?;
+        let old = Slot::parse(&slot, &IDENTITY)?;
         let mut out = [0; SLOT];
         let error = rewrite_executable(&old, &mut out, &[1], 1);
         assert_eq!(error, Err(Error::GenerationExhausted));
