@@ -318,7 +318,7 @@ pub(crate) fn round_trip(bytes: &[u8]) {
     for (op, planes) in ops.iter().zip(&planes) {
         if op & 1 == 0 {
             let input = ProfileInput {
-                kind: u16::from(op >> 1 & 7),
+                kind: u16::from((op >> 1) & 7),
                 key: bytes.take(usize::from(op >> 4)),
                 runs: 5,
                 last_used: 6,
@@ -353,7 +353,7 @@ pub(crate) fn round_trip(bytes: &[u8]) {
             } else {
                 u64::from(bytes.byte()) << 40
             },
-            page_count: u32::from(bytes.byte()) << (op >> 3 & 3),
+            page_count: u32::from(bytes.byte()) << ((op >> 3) & 3),
             planes,
         };
         let outcome = builder.file(&input).unwrap();

@@ -83,7 +83,7 @@ fn sound_elf(phdrs: &[[u64; 7]], shdrs: &[[u64; 8]]) -> Vec<u8> {
         for (index, field) in phdr.iter().enumerate() {
             // Mostly the types that mean something.
             let field = match index {
-                0 if field % 4 != 0 => [1, 0x6474_e551, 6][(field % 3) as usize] | field << 32,
+                0 if field % 4 != 0 => [1, 0x6474_e551, 6][(field % 3) as usize] | (field << 32),
                 _ => *field,
             };
             file.extend(field.to_le_bytes());
@@ -92,7 +92,7 @@ fn sound_elf(phdrs: &[[u64; 7]], shdrs: &[[u64; 8]]) -> Vec<u8> {
     for shdr in shdrs {
         for (index, field) in shdr.iter().enumerate() {
             let field = match index {
-                0 if field % 2 != 0 => field & 0xffff_ffff | 0x6fff_fc18 << 32,
+                0 if field % 2 != 0 => (field & 0xffff_ffff) | (0x6fff_fc18 << 32),
                 _ => *field,
             };
             file.extend(field.to_le_bytes());
@@ -234,7 +234,7 @@ proptest! {
         for byte in &bytes {
             simple ^= u32::from(*byte);
             for _ in 0..8 {
-                simple = simple >> 1 ^ if simple & 1 == 1 { 0x82f6_3b78 } else { 0 };
+                simple = (simple >> 1) ^ if simple & 1 == 1 { 0x82f6_3b78 } else { 0 };
             }
         }
         prop_assert_eq!(crc32c(&bytes), !simple);
