@@ -30,10 +30,8 @@ def resolve(tree, path):
     sys.exit(f"{path}: too many symbolic links")
 
 
-def main():
-    if len(sys.argv) != 4:
-        sys.exit(__doc__)
-    tree, program, arguments = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
+def describe(tree, program, arguments):
+    """Prints the description; ends with a message if the program is not one to annotate."""
     if not program.startswith("/"):
         sys.exit(f"demo: error: PROGRAM has to be a whole path such as /usr/bin/{program}")
     executable = resolve(tree, program)
@@ -58,4 +56,6 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    if len(sys.argv) != 4:
+        sys.exit(__doc__)
+    describe(Path(sys.argv[1]), sys.argv[2], sys.argv[3])

@@ -7,8 +7,10 @@ scripts/overhead.sh calls this inside the root; see there for what a user sets.
 
 import argparse
 import json
+import re
 import shutil
 import statistics
+import subprocess
 import sys
 from pathlib import Path
 
@@ -28,7 +30,27 @@ def parse_arguments():
     parser.add_argument("--json", type=Path, help="where the results are written")
     parser.add_argument("--repeat", type=int, default=200, help="execs in a turn")
     parser.add_argument("--rounds", type=int, default=3, help="turns of each kind")
+    parser.add_argument("--profile", action="store_true", help="say where the time goes")
     return parser.parse_args()
+
+
+def print_profiles(profiles):
+    """Where the annotated program's time goes with the module, against without it."""
+    names = {name for profile in profiles.values() for name in [*profile["own"], *profile["whole"]]}
+    names = sorted(names)
+    # Rust's names are mangled.
+    filtered = subprocess.run(["c++filt"], input="\n".join(names), stdout=subprocess.PIPE, text=True, check=True)
+    readable = dict(zip(names, re.sub(r"\[[0-9a-f]{12,}\]", "", filtered.stdout).splitlines()))
+    without, with_ = profiles["unloaded_annotated"], profiles["annotated_warm"]
+
+    print(f"\nsampled, annotated: without the module {without['ns'] / 1000:.1f} us, with it {with_['ns'] / 1000:.1f} us\n")
+    for kind, title in [("whole", "with all that it calls"), ("own", "itself")]:
+        more = {name: with_[kind].get(name, 0) - without[kind].get(name, 0) for name in names}
+        print(f"  more time in ({title}):")
+        for name in sorted(names, key=lambda name: -more[name])[:40]:
+            if more[name] >= 200:
+                print(f"    {more[name] / 1000:8.2f} us  {readable[name]}")
+        print()
 
 
 def main():
@@ -50,12 +72,14 @@ def main():
         "READ_AHEAD_KB": 128,
         "REPEAT": options.repeat,
         "ROUNDS": options.rounds,
+        "PROFILE": int(options.profile),
     }
     harness.make_initramfs(
         options.work / "initramfs", initramfs, "overhead", settings, [], options.binaries, options.module
     )
     say("booting the guest")
     turns = {}
+    profiles = {}
     counters = {}
     kernel = None
     for kind, value in harness.boot(options.work, image, size, initramfs):
@@ -63,6 +87,9 @@ def main():
             turn = harness.parse(value)
             turns.setdefault(turn["label"], []).append(turn["ns"])
             say(f"{turn['label']}: median {statistics.median(turn['ns']) / 1000:.2f} us of {len(turn['ns'])}")
+        elif kind == "profile":
+            profile = harness.parse(value)
+            profiles[profile["label"]] = profile
         elif kind == "counter":
             name, _, count = value.partition(" ")
             counters[name] = int(count)
@@ -103,6 +130,8 @@ def main():
         change = "" if what == "unloaded" else f"{percent(what):+7.2f} %"
         limit = f"  (at most {LIMITS[what]:g} %)" if what in LIMITS else ""
         print(f"  {text:32} {overall[what] / 1000:9.2f} us  +-{spread / 2:.2f} % {change}{limit}".rstrip())
+    if profiles:
+        print_profiles(profiles)
     over = [what for what, limit in LIMITS.items() if percent(what) > limit]
     if over:
         raise Failed("too much: " + ", ".join(f"{told[what]}: {percent(what):+.2f} %" for what in over))

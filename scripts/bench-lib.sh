@@ -80,18 +80,21 @@ bench_tree() {
 }
 
 bench_make_tree() {
-	local tree=$1 new=$CACHE/tmp/${1##*/} log=$CACHE/logs/${1##*/}.log directory options=()
+	local tree=$1 new=$CACHE/tmp/${1##*/} log=$CACHE/logs/${1##*/}.log directory packages options=()
 	shift
+	packages=$(printf '%s,' "$@")
 	if [ -e "$tree" ]; then return; fi # another run made it while we waited
 	say "unpacking a Debian with $* (about a minute; log: $log)"
 	for directory in doc man locale info lintian bug help gtk-doc; do
 		options+=(--dpkgopt="path-exclude=/usr/share/$directory/*")
 	done
+	# The root's own archive and settings, so that both are from the same place.
+	if [ -e "$root/etc/apt/apt.conf.d/99mmdebstrap" ]; then
+		options+=(--aptopt="$root/etc/apt/apt.conf.d/99mmdebstrap")
+	fi
 	rm -rf --one-file-system "$new"
 	mkdir -p "$CACHE/tmp" "$CACHE/logs"
-	# The root's own archive and settings, so that both are from the same place.
-	if ! mmdebstrap --variant=essential --mode=root --include="$(echo $* | tr ' ' ',')" \
-		$([ -e "$root/etc/apt/apt.conf.d/99mmdebstrap" ] && echo "--aptopt=$root/etc/apt/apt.conf.d/99mmdebstrap") \
+	if ! mmdebstrap --variant=essential --mode=root --include="${packages%,}" \
 		--dpkgopt=force-unsafe-io "${options[@]}" \
 		trixie "$new" "$root/etc/apt/sources.list" >"$log" 2>&1 </dev/null; then
 		tail -n 20 "$log" >&2

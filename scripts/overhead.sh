@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# Usage: overhead.sh [--quick]
+# Usage: overhead.sh [--quick | --profile]
 #
 # Measures what the module costs programs that gain nothing by it: fork, exec
 # and exit of a static `true`, with the module not loaded, loaded, and loaded
@@ -10,7 +10,8 @@
 # build/overhead.json, and fails if one is over its limit. `make overhead`
 # calls this.
 #
-#   --quick   one round instead of three, and build/overhead.json stays as it is
+#   --quick     one round instead of three, and build/overhead.json stays as it is
+#   --profile   the same, and by how much each kernel function takes longer
 #
 # Environment:
 #   PBITMAP_MODULE=FILE   a pbitmap.ko to measure instead of building one
@@ -21,6 +22,7 @@
 case ${1:-} in
 "") options=(--json /src/build/overhead.json) ;;
 --quick) options=(--rounds 1) ;;
+--profile) options=(--rounds 1 --profile) ;;
 *)
 	usage "$0"
 	exit 2

@@ -38,6 +38,7 @@ make_disk() {
 	mkdir -p /run /disk /mnt
 	mount -t tmpfs run /run
 	for module in /modules/*.ko; do
+		# shellcheck disable=SC2046 # options are words
 		insmod "$module" $(cat "${module%.ko}.options" 2>/dev/null) || return 1
 	done
 	mount -t configfs config /sys/kernel/config

@@ -12,6 +12,13 @@ cp -a /mnt/true /mnt/true.annotated
 chroot /mnt /bench/pbitmap-tool annotate /true.annotated || fail "true could not be annotated"
 sync
 
+# profile WHAT FILE
+profile() {
+	if [ "$PROFILE" = 1 ]; then
+		report_output profile bench-launcher profile --label "$1" --repeat $((5 * REPEAT)) "$2"
+	fi
+}
+
 # warm FILE: what is measured is not the first time that things are mapped, cached, allocated
 warm() {
 	bench-launcher loop --repeat 10 "$1" >/dev/null || fail "$1 does not run"
@@ -32,11 +39,13 @@ while [ $round -lt $ROUNDS ]; do
 	warm /mnt/true.annotated
 	measure unloaded /mnt/true
 	measure unloaded_annotated /mnt/true.annotated
+	profile unloaded_annotated /mnt/true.annotated
 	insmod /bench/pbitmap.ko || fail "pbitmap.ko did not load: $(dmesg | tail -n 3)"
 	warm /mnt/true
 	warm /mnt/true.annotated
 	measure unannotated /mnt/true
 	measure annotated_warm /mnt/true.annotated
+	profile annotated_warm /mnt/true.annotated
 	# Where it comes from.
 	echo 0 >/proc/sys/vm/pbitmap_early_fault
 	measure no_early_fault /mnt/true.annotated

@@ -18,14 +18,10 @@ use std::path::{Path, PathBuf};
 use anyhow::{bail, Context, Result};
 use serde_json::json;
 
+use crate::records::{
+    Records, MISC_COMM_EXEC, RECORD_COMM, RECORD_FORK, RECORD_MMAP2, RECORD_SAMPLE,
+};
 use crate::{cold, run, sys, Options};
-
-const RECORD_LOST: u32 = 2;
-const RECORD_COMM: u32 = 3;
-const RECORD_FORK: u32 = 7;
-const RECORD_SAMPLE: u32 = 9;
-const RECORD_MMAP2: u32 = 10;
-const MISC_COMM_EXEC: u16 = 1 << 13;
 
 /// `faults`: one line with the number of major faults of each file, and of the program's own.
 pub(crate) fn attributed(options: &Options) -> Result<()> {
@@ -43,12 +39,12 @@ pub(crate) fn attributed(options: &Options) -> Result<()> {
     cold::line_up()?;
     let gate = sys::Gate::new()?;
     let child = command.fork(Some(&gate))?;
-    let events = sys::MajorFaults::of(child.pid())?;
+    let events = sys::Recording::of_major_faults(child.pid())?;
     drop(gate);
     let ended = child.wait()?;
     run::fail_unless_clean(options, &ended)?;
 
-    let faults = Faults::parse(&events.records())?;
+    let faults = Faults::parse(&events.records()?)?;
     let own: u64 = faults
         .by_file
         .iter()
@@ -133,21 +129,13 @@ struct Faults {
 
 impl Faults {
     /// Replays perf's records: what was mapped where in which process, and where it then faulted.
-    fn parse(mut records: &[u8]) -> Result<Self> {
+    fn parse(records: &[u8]) -> Result<Self> {
         let mut faults = Self::default();
         let mut processes: BTreeMap<u32, Vec<Mapping>> = BTreeMap::new();
-        while !records.is_empty() {
-            let header = Fields(records);
-            let (kind, misc, size) = (header.u32(0)?, header.u16(4)?, usize::from(header.u16(6)?));
-            if size < 8 || size > records.len() {
-                bail!("a perf record of {size} bytes");
-            }
-            let (record, rest) = records.split_at(size);
-            let record = Fields(record);
-            records = rest;
-            match kind {
-                RECORD_LOST => bail!("the perf buffer was too small"),
-                RECORD_COMM if misc & MISC_COMM_EXEC != 0 => {
+        for record in Records(records) {
+            let record = record?;
+            match record.kind()? {
+                RECORD_COMM if record.misc()? & MISC_COMM_EXEC != 0 => {
                     drop(processes.remove(&record.u32(8)?))
                 }
                 RECORD_FORK => {
@@ -206,34 +194,10 @@ impl Mapping {
     }
 }
 
-/// Little-endian fields of a record, by offset.
-struct Fields<'a>(&'a [u8]);
-
-impl Fields<'_> {
-    fn bytes<const N: usize>(&self, offset: usize) -> Result<[u8; N]> {
-        self.0
-            .get(offset..)
-            .and_then(|rest| rest.first_chunk())
-            .copied()
-            .with_context(|| format!("a perf record shorter than {} bytes", offset + N))
-    }
-
-    fn u16(&self, offset: usize) -> Result<u16> {
-        Ok(u16::from_le_bytes(self.bytes(offset)?))
-    }
-
-    fn u32(&self, offset: usize) -> Result<u32> {
-        Ok(u32::from_le_bytes(self.bytes(offset)?))
-    }
-
-    fn u64(&self, offset: usize) -> Result<u64> {
-        Ok(u64::from_le_bytes(self.bytes(offset)?))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::records::RECORD_LOST;
 
     fn record(kind: u32, misc: u16, body: &[u8]) -> Vec<u8> {
         let size = (8 + body.len()) as u16;

@@ -9,6 +9,8 @@
 //! |---|---|
 //! | `run.rs` | the timed run: clock, resource usage and the disk's counters around fork, chroot, exec, wait |
 //! | `faults.rs` | the untimed twin of a run that says which file each major fault was for |
+//! | `profile.rs` | where the kernel spends the time of a loop of execs |
+//! | `records.rs` | what perf recorded for these two |
 //! | `disk.rs` | the counters of one disk |
 //! | `fill.rs` | copying the image to the disk under test |
 //! | `cold.rs` | how the guest is made cold, and how a run is lined up with the disk's bandwidth timer |
@@ -20,6 +22,8 @@ mod cold;
 mod disk;
 mod faults;
 mod fill;
+mod profile;
+mod records;
 mod run;
 mod sys;
 
@@ -34,6 +38,7 @@ const USAGE: &str = "\
 usage: bench-launcher run    [OPTION]... PROGRAM [ARGUMENT]...   time a program, one JSON line a run
        bench-launcher faults [OPTION]... PROGRAM [ARGUMENT]...   one untimed run: major faults by file
        bench-launcher loop   [OPTION]... PROGRAM [ARGUMENT]...   fork, exec, wait in a loop: one JSON line of times
+       bench-launcher profile [OPTION]... PROGRAM [ARGUMENT]...  the same loop: the kernel's time by function
        bench-launcher fill   IMAGE DISK                          copy a disk image to a disk
        bench-launcher align  MILLISECONDS                        sleep to the next multiple of that on the clock
 
@@ -111,6 +116,7 @@ fn main() -> ExitCode {
         Run(Options),
         Faults(Options),
         Loop(Options),
+        Profile(Options),
         Fill(PathBuf, PathBuf),
         Align(u64),
     }
@@ -123,6 +129,7 @@ fn main() -> ExitCode {
             Some("run") => Work::Run(parse_options(&mut parser)?),
             Some("faults") => Work::Faults(parse_options(&mut parser)?),
             Some("loop") => Work::Loop(parse_options(&mut parser)?),
+            Some("profile") => Work::Profile(parse_options(&mut parser)?),
             Some("fill") => Work::Fill(path(&mut parser)?, path(&mut parser)?),
             Some("align") => Work::Align(align(&mut parser)?),
             _ => bail!("no such subcommand: {}", subcommand.to_string_lossy()),
@@ -139,6 +146,7 @@ fn main() -> ExitCode {
         Work::Run(options) => run::timed(&options).context("timed run"),
         Work::Faults(options) => faults::attributed(&options).context("fault-counting run"),
         Work::Loop(options) => run::looped(&options).context("loop"),
+        Work::Profile(options) => profile::profiled(&options).context("profile"),
         Work::Fill(image, disk) => fill::fill(&image, &disk).context("filling the disk"),
         Work::Align(milliseconds) => cold::align(milliseconds),
     };

@@ -13,7 +13,7 @@ use std::process::ExitStatus;
 use std::ptr;
 use std::sync::atomic::{fence, Ordering};
 
-use anyhow::{Context, Result};
+use anyhow::{bail, Context, Result};
 
 /// What a program started by the launcher sees: nothing of the guest's own.
 const ENVIRONMENT: [&str; 4] = [
@@ -232,7 +232,6 @@ impl Gate {
 
 /// `struct perf_event_attr` up to and including `sample_max_stack` (PERF_ATTR_SIZE_VER5).
 #[repr(C)]
-#[derive(Default)]
 struct PerfEventAttr {
     kind: u32,
     size: u32,
@@ -257,17 +256,48 @@ struct PerfEventAttr {
 
 const _: () = assert!(size_of::<PerfEventAttr>() == 112);
 
+impl Default for PerfEventAttr {
+    fn default() -> Self {
+        Self {
+            kind: PERF_TYPE_SOFTWARE,
+            size: size_of::<Self>() as u32,
+            config: 0,
+            sample_period: 0,
+            sample_type: 0,
+            read_format: 0,
+            flags: 0,
+            wakeup_events: 0,
+            breakpoint_type: 0,
+            config1: 0,
+            config2: 0,
+            branch_sample_type: 0,
+            sample_regs_user: 0,
+            sample_stack_user: 0,
+            clockid: 0,
+            sample_regs_interrupt: 0,
+            aux_watermark: 0,
+            sample_max_stack: 0,
+            reserved: 0,
+        }
+    }
+}
+
 const PERF_TYPE_SOFTWARE: u32 = 1;
+const PERF_COUNT_SW_CPU_CLOCK: u64 = 0;
 const PERF_COUNT_SW_PAGE_FAULTS_MAJ: u64 = 6;
 const PERF_SAMPLE_TID: u64 = 1 << 1;
 const PERF_SAMPLE_ADDR: u64 = 1 << 3;
+const PERF_SAMPLE_CALLCHAIN: u64 = 1 << 5;
 const FLAG_DISABLED: u64 = 1 << 0;
 const FLAG_INHERIT: u64 = 1 << 1;
+const FLAG_EXCLUDE_USER: u64 = 1 << 4;
+const FLAG_EXCLUDE_IDLE: u64 = 1 << 7;
 const FLAG_MMAP: u64 = 1 << 8;
 const FLAG_COMM: u64 = 1 << 9;
 const FLAG_ENABLE_ON_EXEC: u64 = 1 << 12;
 const FLAG_TASK: u64 = 1 << 13;
 const FLAG_MMAP_DATA: u64 = 1 << 17;
+const FLAG_EXCLUDE_CALLCHAIN_USER: u64 = 1 << 22;
 const FLAG_MMAP2: u64 = 1 << 23;
 const FLAG_COMM_EXEC: u64 = 1 << 24;
 
@@ -275,41 +305,62 @@ const FLAG_COMM_EXEC: u64 = 1 << 24;
 const DATA_HEAD_OFFSET: usize = 1024;
 
 const PAGE: usize = 4096;
-/// Room for about 200,000 faults; the kernel says so if it was not enough.
-const BUFFER_PAGES: usize = 2048;
+const BUFFER_PAGES: usize = 8192;
+const BUFFER_SIZE: usize = BUFFER_PAGES * PAGE;
+/// The largest record, roughly. When less room than this is left, records may have been lost.
+const BUFFER_MARGIN: usize = 64 << 10;
 
-/// Records each major fault of one process and its children with its address, and what they mapped where.
+/// A perf event with the buffer of what it recorded.
 ///
 /// # Invariants
 ///
 /// `pages` is a shared mapping of `1 + BUFFER_PAGES` pages that lasts until drop.
-pub(crate) struct MajorFaults {
+pub(crate) struct Recording {
     pages: *mut u8,
     _event: OwnedFd,
 }
 
-impl MajorFaults {
-    /// Begins when `pid` execs. Only CPU 0 is looked at: the bench's guest has no other.
-    pub(crate) fn of(pid: libc::pid_t) -> Result<Self> {
-        let attr = PerfEventAttr {
-            kind: PERF_TYPE_SOFTWARE,
-            size: size_of::<PerfEventAttr>() as u32,
-            config: PERF_COUNT_SW_PAGE_FAULTS_MAJ,
-            sample_period: 1,
-            sample_type: PERF_SAMPLE_TID | PERF_SAMPLE_ADDR,
-            flags: FLAG_DISABLED
-                | FLAG_INHERIT
-                | FLAG_MMAP
-                | FLAG_MMAP_DATA
-                | FLAG_MMAP2
-                | FLAG_COMM
-                | FLAG_COMM_EXEC
-                | FLAG_TASK
-                | FLAG_ENABLE_ON_EXEC,
-            ..PerfEventAttr::default()
-        };
+impl Recording {
+    /// Each major fault of `pid` and its children from its next exec on, with its address, and what they mapped where.
+    pub(crate) fn of_major_faults(pid: libc::pid_t) -> Result<Self> {
+        Self::start(
+            pid,
+            &PerfEventAttr {
+                config: PERF_COUNT_SW_PAGE_FAULTS_MAJ,
+                sample_period: 1,
+                sample_type: PERF_SAMPLE_TID | PERF_SAMPLE_ADDR,
+                flags: FLAG_DISABLED
+                    | FLAG_INHERIT
+                    | FLAG_MMAP
+                    | FLAG_MMAP_DATA
+                    | FLAG_MMAP2
+                    | FLAG_COMM
+                    | FLAG_COMM_EXEC
+                    | FLAG_TASK
+                    | FLAG_ENABLE_ON_EXEC,
+                ..PerfEventAttr::default()
+            },
+        )
+    }
+
+    /// Where the kernel is, every `period_ns` from now on, whatever task runs.
+    pub(crate) fn of_kernel_time(period_ns: u64) -> Result<Self> {
+        Self::start(
+            -1,
+            &PerfEventAttr {
+                config: PERF_COUNT_SW_CPU_CLOCK,
+                sample_period: period_ns,
+                sample_type: PERF_SAMPLE_CALLCHAIN,
+                flags: FLAG_EXCLUDE_USER | FLAG_EXCLUDE_IDLE | FLAG_EXCLUDE_CALLCHAIN_USER,
+                ..PerfEventAttr::default()
+            },
+        )
+    }
+
+    /// Only CPU 0 is looked at: the bench's guest has no other.
+    fn start(pid: libc::pid_t, attr: &PerfEventAttr) -> Result<Self> {
         // SAFETY: `attr` is a perf_event_attr of the size that it says.
-        let event = unsafe { libc::syscall(libc::SYS_perf_event_open, &attr, pid, 0, -1, 0) };
+        let event = unsafe { libc::syscall(libc::SYS_perf_event_open, attr, pid, 0, -1, 0) };
         if event < 0 {
             return Err(last_error("perf_event_open"));
         }
@@ -319,7 +370,7 @@ impl MajorFaults {
         let pages = unsafe {
             libc::mmap(
                 ptr::null_mut(),
-                (1 + BUFFER_PAGES) * PAGE,
+                PAGE + BUFFER_SIZE,
                 libc::PROT_READ | libc::PROT_WRITE,
                 libc::MAP_SHARED,
                 event.as_raw_fd(),
@@ -336,9 +387,9 @@ impl MajorFaults {
         })
     }
 
-    /// The records so far, one after the other. The buffer never wraps: the kernel drops what comes when it is full
-    /// (and says so in a record) because nothing is ever marked as read.
-    pub(crate) fn records(&self) -> Vec<u8> {
+    /// The records so far, one after the other. The buffer never wraps: nothing is ever marked as read, so the kernel
+    /// drops what comes when it is full.
+    pub(crate) fn records(&self) -> Result<Vec<u8>> {
         // SAFETY: by the invariant the header page is mapped; data_head is an aligned u64 in it that the kernel
         // updates.
         let head = unsafe {
@@ -349,17 +400,20 @@ impl MajorFaults {
         };
         // The kernel's own rule: data may be read only after data_head was.
         fence(Ordering::Acquire);
-        let length = (head as usize).min(BUFFER_PAGES * PAGE);
+        let length = head as usize;
+        if length > BUFFER_SIZE - BUFFER_MARGIN {
+            bail!("the buffer for perf's records is too small");
+        }
         // SAFETY: by the invariant that many bytes are mapped after the header page, and the kernel does not write
         // again what it has written below data_head.
-        unsafe { std::slice::from_raw_parts(self.pages.add(PAGE), length) }.to_vec()
+        Ok(unsafe { std::slice::from_raw_parts(self.pages.add(PAGE), length) }.to_vec())
     }
 }
 
-impl Drop for MajorFaults {
+impl Drop for Recording {
     fn drop(&mut self) {
         // SAFETY: by the invariant this is the whole mapping, and no slice of it is left.
-        unsafe { libc::munmap(self.pages.cast(), (1 + BUFFER_PAGES) * PAGE) };
+        unsafe { libc::munmap(self.pages.cast(), PAGE + BUFFER_SIZE) };
     }
 }
 

@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The bench's host side: what can be told without booting a guest."""
+
+import contextlib
+import io
+import pathlib
+import sys
+import tempfile
+import tomllib
+import unittest
+
+BENCH = pathlib.Path(__file__).resolve().parents[2] / "bench"
+sys.path.insert(0, str(BENCH))
+
+import any_program  # noqa: E402
+import table  # noqa: E402
+
+
+def program(**changes):
+    figures = {
+        "name": "git",
+        "cold_without_us": 138000,
+        "cold_with_us": 69000,
+        "warm_us": 50300,
+        "cold_unloaded_us": 138100,
+        "majflt_without": 79,
+        "majflt_with": 41,
+        "own_majflt_without": 38,
+        "own_majflt_with": 0,
+        "reads_without": 1203,
+        "reads_with": 179,
+        "kb_without": 6964,
+        "kb_with": 6420,
+    }
+    return figures | changes
+
+
+class Table(unittest.TestCase):
+    def test_columns_line_up(self):
+        long = program(name="a-long-name", cold_without_us=1234567)
+        for rows in [table.times([program(), long]), table.causes([program(), long])]:
+            self.assertEqual(len({len(row) for row in rows}), 1, rows)
+
+    def test_times_are_in_milliseconds_and_the_change_in_percent(self):
+        row = table.times([program()])[1].split()
+        self.assertEqual(row, ["git", "138.0", "69.0", "-50", "%", "50.3", "138.1"])
+
+    def test_without_a_module_its_side_stays_empty(self):
+        nothing = {f"{key}_with": None for key in ["majflt", "own_majflt", "reads", "kb"]}
+        one = program(cold_with_us=None, cold_unloaded_us=None, **nothing)
+        self.assertEqual(table.times([one])[1].split(), ["git", "138.0", "-", "-", "50.3", "-"])
+        self.assertIn("1,203 -> -", table.causes([one])[1])
+        self.assertEqual(len(table.bars([one])), 3)
+
+    def test_the_slowest_bar_is_the_longest(self):
+        lengths = [line.count("█") for line in table.bars([program()]) if line]
+        self.assertEqual(lengths[0], table.BAR_WIDTH)
+        self.assertEqual(lengths[1], table.BAR_WIDTH // 2)
+
+
+class AnyProgram(unittest.TestCase):
+    def setUp(self):
+        directory = tempfile.TemporaryDirectory()
+        self.addCleanup(directory.cleanup)
+        self.tree = pathlib.Path(directory.name)
+        (self.tree / "usr/bin").mkdir(parents=True)
+        (self.tree / "etc").mkdir()
+        (self.tree / "bin").symlink_to("usr/bin")
+        (self.tree / "usr/bin/real").write_bytes(b"\x7fELF...")
+        (self.tree / "etc/alternative").symlink_to("/usr/bin/real")
+        (self.tree / "usr/bin/linked").symlink_to("/etc/alternative")
+        (self.tree / "usr/bin/script").write_text("#!/usr/bin/perl -w\n")
+
+    def describe(self, path, arguments=""):
+        printed = io.StringIO()
+        with contextlib.redirect_stdout(printed):
+            any_program.describe(self.tree, path, arguments)
+        return tomllib.loads(printed.getvalue())["program"][0]
+
+    def test_links_are_followed_inside_the_tree(self):
+        described = self.describe("/bin/linked", "--say 'a b' \"c\\\"\"")
+        self.assertEqual(described["executable"], "/usr/bin/real")
+        self.assertEqual(described["command"], ["/bin/linked", "--say", "a b", 'c"'])
+
+    def test_what_cannot_be_annotated_is_refused_with_a_reason(self):
+        for path, reason in [("/bin/script", "interpreter"), ("/bin/none", "PACKAGES"), ("bin/real", "whole path")]:
+            with self.assertRaises(SystemExit) as refused:
+                self.describe(path)
+            self.assertIn(reason, str(refused.exception))
+
+
+class Programs(unittest.TestCase):
+    def test_the_demo_has_what_it_promises(self):
+        programs = tomllib.loads((BENCH / "programs.toml").read_text())["program"]
+        self.assertLessEqual({"cc1", "git", "python3", "perl"}, {one["name"] for one in programs})
+        for one in programs:
+            self.assertEqual(one["command"][0], one["executable"])
+            # scripts/demo.sh finds them by this form.
+            self.assertIn(f"packages = {one['packages']}".replace("'", '"'), (BENCH / "programs.toml").read_text())
+
+
+if __name__ == "__main__":
+    unittest.main()
