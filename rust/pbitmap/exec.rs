@@ -24,7 +24,10 @@ use super::{
         Reason,
         Refusal, //
     },
-    store::section::Section,
+    store::section::{
+        Buffer,
+        Section, //
+    },
     sys::{
         cred,
         exec::{
@@ -97,7 +100,7 @@ impl Engine {
             return Ok(None);
         };
         Counter::Armed.add(1);
-        let mut buffers = [KVVec::new(), KVVec::new()];
+        let mut buffers = [Buffer::new(), Buffer::new()];
         let (_, slot) = section.read(file, &mut buffers)?;
         let stored = Arc::new(stored_pages(&slot)?, GFP_KERNEL).map_err(|_| Reason::NoRecorder)?;
         Counter::Used.add(1);

@@ -146,13 +146,17 @@ unsigned long pbm_readahead_limit(struct file *file)
 bool pbm_is_cached(struct file *file, pgoff_t first, unsigned long pages)
 {
 	while (pages) {
-		unsigned long part = min(pages, 4096UL);
-		pgoff_t miss;
+		XA_STATE(xas, &file->f_mapping->i_pages, first);
+		unsigned long part = min(pages, 4096UL), left = part;
+		void *entry;
 
 		rcu_read_lock();
-		miss = page_cache_next_miss(file->f_mapping, first, part);
+		entry = xas_load(&xas);
+		/* A retry entry counts as missing; the caller looks closer then. */
+		while (entry && !xa_is_value(entry) && !xa_is_retry(entry) && --left)
+			entry = xas_next(&xas);
 		rcu_read_unlock();
-		if (miss - first < part)
+		if (left)
 			return false;
 		first += part;
 		pages -= part;
@@ -203,24 +207,27 @@ int pbm_wait_for_pages(struct file *file, pgoff_t first, pgoff_t last)
 /* mappings */
 
 /*
- * The next mapping of @inode at or after @addr; the mmap lock is held. False if
- * there is none.
+ * The first @max mappings of @inode, in ascending order; the mmap lock is held.
+ * Returns how many they are.
  */
-bool pbm_next_mapping(struct mm_struct *mm, const struct inode *inode,
-		      unsigned long addr, struct pbm_mapping *out)
+unsigned int pbm_mappings(struct mm_struct *mm, const struct inode *inode,
+			  struct pbm_mapping *out, unsigned int max)
 {
-	VMA_ITERATOR(vmi, mm, addr);
+	VMA_ITERATOR(vmi, mm, 0);
 	struct vm_area_struct *vma;
+	unsigned int found = 0;
 
 	for_each_vma(vmi, vma) {
 		if (!vma->vm_file || file_inode(vma->vm_file) != inode)
 			continue;
-		out->start = vma->vm_start;
-		out->end = vma->vm_end;
-		out->first_page = vma->vm_pgoff;
-		return true;
+		if (found == max)
+			break;
+		out[found].start = vma->vm_start;
+		out[found].end = vma->vm_end;
+		out[found].first_page = vma->vm_pgoff;
+		found++;
 	}
-	return false;
+	return found;
 }
 
 /* page tables */

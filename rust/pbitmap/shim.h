@@ -57,8 +57,8 @@ unsigned long pbm_cached_pages(struct file *file, pgoff_t first, pgoff_t last);
 int pbm_wait_for_pages(struct file *file, pgoff_t first, pgoff_t last);
 
 bool pbm_mm_ran(struct mm_struct *mm);
-bool pbm_next_mapping(struct mm_struct *mm, const struct inode *inode,
-		      unsigned long addr, struct pbm_mapping *out);
+unsigned int pbm_mappings(struct mm_struct *mm, const struct inode *inode,
+			  struct pbm_mapping *out, unsigned int max);
 void pbm_mark_mapped(struct mm_struct *mm, unsigned long start,
 		     unsigned long end, u64 *bits, unsigned long bit);
 unsigned long pbm_map_cached(struct mm_struct *mm, struct file *file,

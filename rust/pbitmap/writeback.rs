@@ -24,6 +24,7 @@ use super::{
         Refusal, //
     },
     store::section::{
+        Buffer,
         Section,
         WriteError, //
     },
@@ -181,7 +182,7 @@ fn write(recording: &Recording) -> Result<Option<u64>, WriteError> {
     let header = Header::parse(&head).map_err(Refusal::from)?;
     let section = Section::find(target.file(), inode.size(), &header, &head)?
         .ok_or(Refusal::from(Reason::Changed))?;
-    let mut buffers = [KVVec::new(), KVVec::new()];
+    let mut buffers = [Buffer::new(), Buffer::new()];
     let (index, slot) = section.read(target.file(), &mut buffers)?;
     let now = time::seconds();
     if is_stored(&slot, &recording.pages) {

@@ -45,11 +45,39 @@ use kernel::{
 /// Program headers up to this many bytes are read to the stack: 18 of them. Few programs have more.
 const SMALL: usize = 1024;
 
+/// Used bytes of a slot that need no memory of their own: those of a program of 2 MB.
+const SMALL_SLOT: usize = 384;
+
 /// The most that the hint may have read at once: two slots of the largest size and headers.
 const MAX_BLOCK: u64 = 4 * MAX_SLOT as u64;
 
 /// Bytes of the name with its terminator.
 const NAME_LEN: usize = SECTION_NAME.len() + 1;
+
+/// Room for the used bytes of a slot: on the stack if they are few, as those of most programs are.
+pub(crate) struct Buffer {
+    small: [u8; SMALL_SLOT],
+    large: KVVec<u8>,
+}
+
+impl Buffer {
+    /// Nothing in it.
+    pub(crate) const fn new() -> Self {
+        Self {
+            small: [0; SMALL_SLOT],
+            large: KVVec::new(),
+        }
+    }
+
+    /// `len` bytes of room.
+    fn room(&mut self, len: usize) -> Result<&mut [u8], Refusal> {
+        if len <= SMALL_SLOT {
+            return self.small.get_mut(..len).ok_or(Reason::ReadError.into());
+        }
+        self.large = zeroed(len)?;
+        Ok(&mut self.large)
+    }
+}
 
 /// A section whose place and size are sound.
 #[derive(Clone, Copy)]
@@ -139,7 +167,7 @@ impl Section {
     pub(crate) fn read<'a>(
         &self,
         file: &File,
-        buffers: &'a mut [KVVec<u8>; 2],
+        buffers: &'a mut [Buffer; 2],
     ) -> Result<(usize, Slot<'a>), Refusal> {
         let mut headers = [[0; SlotHeader::SIZE]; 2];
         for (index, bytes) in headers.iter_mut().enumerate() {
@@ -163,12 +191,12 @@ impl Section {
         &self,
         file: &File,
         (index, header): (usize, SlotHeader),
-        buffer: &'a mut KVVec<u8>,
+        buffer: &'a mut Buffer,
     ) -> Result<Slot<'a>, Refusal> {
         // At most the slot's size, which `order` has compared with the section's.
-        *buffer = zeroed(header.used_bytes as usize)?;
-        read(file, self.slot_offset(index), buffer)?;
-        Ok(Slot::parse(buffer, &self.identity)?)
+        let bytes = buffer.room(header.used_bytes as usize)?;
+        read(file, self.slot_offset(index), bytes)?;
+        Ok(Slot::parse(bytes, &self.identity)?)
     }
 
     /// Writes a slot of which `index` is the other one, the one in force.

@@ -10,6 +10,7 @@ use kernel::{
     bindings,
     ffi::{
         c_int,
+        c_uint,
         c_ulong,
         c_void, //
     },
@@ -27,15 +28,6 @@ pub(super) struct Inode {
     pub(super) flags: u32,
 }
 
-/// `struct pbm_mapping`.
-#[repr(C)]
-#[derive(Clone, Copy, Default)]
-pub(super) struct Mapping {
-    pub(super) start: c_ulong,
-    pub(super) end: c_ulong,
-    pub(super) first_page: c_ulong,
-}
-
 pub(super) const INODE_IMMUTABLE: u32 = 1 << 0;
 pub(super) const INODE_APPEND: u32 = 1 << 1;
 pub(super) const INODE_VERITY: u32 = 1 << 2;
@@ -48,6 +40,9 @@ pub(super) const INODE_ENCRYPTED: u32 = 1 << 7;
 extern "C" {
     /// The unbound workqueue, which the bindings know by a name that is going away.
     pub(super) static system_dfl_wq: *mut bindings::workqueue_struct;
+
+    /// `<linux/crc32.h>`, which the bindings leave out.
+    pub(super) fn crc32c(crc: u32, data: *const c_void, len: usize) -> u32;
 
     pub(super) fn pbm_binfmt_register();
     pub(super) fn pbm_binfmt_unregister();
@@ -78,12 +73,12 @@ extern "C" {
     ) -> c_int;
 
     pub(super) fn pbm_mm_ran(mm: *mut bindings::mm_struct) -> bool;
-    pub(super) fn pbm_next_mapping(
+    pub(super) fn pbm_mappings(
         mm: *mut bindings::mm_struct,
         inode: *const bindings::inode,
-        addr: c_ulong,
-        out: *mut Mapping,
-    ) -> bool;
+        out: *mut super::mm::Mapping,
+        max: c_uint,
+    ) -> c_uint;
     pub(super) fn pbm_mark_mapped(
         mm: *mut bindings::mm_struct,
         start: c_ulong,

@@ -15,7 +15,8 @@ use kernel::{
 /// `PT_LOAD`, and one or two more where a part was made read-only.
 pub(crate) const MAX_MAPPINGS: usize = 32;
 
-/// One mapping of a file.
+/// One mapping of a file: `struct pbm_mapping`.
+#[repr(C)]
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Mapping {
     start: usize,
@@ -24,8 +25,12 @@ pub(crate) struct Mapping {
     first_page: u64,
 }
 
+// C has an `unsigned long` for each.
+const _: () = assert!(size_of::<Mapping>() == 3 * size_of::<usize>());
+
 impl Mapping {
     /// The addresses from `start` to `end`, where the file is mapped from page `first_page` on.
+    #[cfg(CONFIG_KUNIT)]
     pub(crate) fn new(start: usize, end: usize, first_page: u64) -> Self {
         Self {
             start,
@@ -73,17 +78,14 @@ impl Mappings {
             found: [Mapping::default(); MAX_MAPPINGS],
             count: 0,
         };
-        // SAFETY: A referenced open file has an inode.
-        let inode = unsafe { (*file.as_ptr()).f_inode };
-        let mut next = ffi::Mapping::default();
-        while let Some(slot) = mappings.found.get_mut(mappings.count) {
-            // SAFETY: The lock is held, so that the tree and what is in it stay.
-            if !unsafe { ffi::pbm_next_mapping(mm, inode, next.end, &mut next) } {
-                break;
-            }
-            *slot = Mapping::new(next.start, next.end, next.first_page as u64);
-            mappings.count = mappings.count.saturating_add(1);
-        }
+        // SAFETY: A referenced open file has an inode. The lock is held, so that the tree and what
+        // is in it stay. `found` has room for as many.
+        let count = unsafe {
+            let inode = (*file.as_ptr()).f_inode;
+            let found = mappings.found.as_mut_ptr();
+            ffi::pbm_mappings(mm, inode, found, MAX_MAPPINGS as u32)
+        };
+        mappings.count = count as usize;
         mappings
     }
 

@@ -9,6 +9,7 @@
 
 mod ffi;
 
+pub(crate) mod crc32c;
 pub(crate) mod cred;
 pub(crate) mod debugfs;
 pub(crate) mod exec;
