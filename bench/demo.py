@@ -92,6 +92,7 @@ class Results:
         self.counters = {}
 
     TOLD = {
+        "first": "first start, not counted",
         "cold_without": "cold without the module",
         "warm": "warm",
         "cold_unloaded": "cold, annotated, without the module",
@@ -126,7 +127,7 @@ class Results:
 
     def expected(self, what):
         """How many runs of a kind the guest makes of each program (guest/demo.sh)."""
-        return 1 if what in ["cold_unloaded", "train"] else self.options.repeat
+        return 1 if what in ["first", "cold_unloaded", "train"] else self.options.repeat
 
     def bitmap(self, name, bitmap):
         """A program whose training left no bitmap has not shown anything."""

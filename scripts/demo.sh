@@ -32,6 +32,10 @@ esac
 bench_begin
 programs=$SRC/bench/programs.toml
 if [ -n "${PROGRAM:-}" ]; then
+	case $PROGRAM in
+	/*) ;;
+	*) die "PROGRAM has to be a whole path" "make demo PROGRAM=/usr/bin/${PROGRAM##*/}" ;;
+	esac
 	packages=${PACKAGES:-$(basename "$PROGRAM")}
 elif [ -n "${ARGS:-}${PACKAGES:-}" ]; then
 	die "ARGS and PACKAGES need a PROGRAM" "make demo PROGRAM=/usr/bin/gawk ARGS=--version PACKAGES=gawk"

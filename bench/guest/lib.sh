@@ -8,7 +8,7 @@ report() {
 }
 
 fail() {
-	report failed "$*"
+	report failed "$(echo "$*" | tr '\n' ' ')"
 	poweroff -f
 }
 
