@@ -330,6 +330,8 @@ int main(int argc, char **argv, char **envp)
 		if (!strcmp(*a, "--"))
 			split = a;
 
+	if (split)
+		*split = NULL;
 	usual_us = now_us();
 	for (int i = 0; i < 5; i++)
 		start_under_fire(program, (const int[]){ 0 }, 0, 0, &seed);
