@@ -97,7 +97,7 @@ echo "root-kernel.sh: Linux $release from ${packages[*]}"
 install -t "$VERSION_CODENAME-backports" "${packages[@]}"
 
 vmlinuz=
-for file in "/boot/vmlinuz-$release" "/usr/lib/modules/$release/vmlinuz"; do
+for file in "/boot/vmlinuz-$release" "/usr/lib/modules/$release"/vmlinuz{,.unsigned}; do
 	if [ -e "$file" ]; then vmlinuz=$file; fi
 done
 if [ -z "$vmlinuz" ]; then

@@ -13,6 +13,7 @@ BENCH = pathlib.Path(__file__).resolve().parents[2] / "bench"
 sys.path.insert(0, str(BENCH))
 
 import any_program  # noqa: E402
+import demo  # noqa: E402
 import table  # noqa: E402
 
 
@@ -56,6 +57,17 @@ class Table(unittest.TestCase):
         lengths = [line.count("█") for line in table.bars([program()]) if line]
         self.assertEqual(lengths[0], table.BAR_WIDTH)
         self.assertEqual(lengths[1], table.BAR_WIDTH // 2)
+
+
+class Promise(unittest.TestCase):
+    def test_faster_and_with_hardly_a_fault_is_enough(self):
+        self.assertEqual(list(demo.shortfalls([program(own_majflt_with=3)])), [])
+
+    def test_each_shortfall_is_told(self):
+        slow = program(name="slow", cold_with_us=138000)
+        faulty = program(name="faulty", own_majflt_with=4)
+        told = list(demo.shortfalls([slow, faulty, program()]))
+        self.assertEqual([one.split()[0] for one in told], ["slow", "faulty"])
 
 
 class AnyProgram(unittest.TestCase):
