@@ -56,7 +56,7 @@ train() {
 
 with() {
 	measure cold_with run $cold --repeat $REPEAT
-	measure warm_with run --repeat $REPEAT
+	measure warm_with run
 	measure with faults $cold
 }
 
