@@ -2,7 +2,7 @@
 
 //! What is known of a file's bitmap, in a form for machines.
 
-use std::path::Path;
+use std::{fmt::Write, path::Path};
 
 use pbitmap_core::{
     format::{
@@ -214,12 +214,7 @@ impl Report {
                 |pages| pages.plan(gap_pages),
             ),
             identity: header.map(|header| {
-                let id: String = header
-                    .build_id()
-                    .as_bytes()
-                    .iter()
-                    .map(|byte| format!("{byte:02x}"))
-                    .collect();
+                let id = hex(header.build_id().as_bytes());
                 IdentityReport {
                     layout_crc: format!("{:08x}", header.layout_crc),
                     file_layout_crc: format!("{:08x}", inspection.identity.layout_crc),
@@ -285,4 +280,13 @@ fn percent(part: u64, all: u64) -> f64 {
         0 => 0.0,
         all => (part as f64 * 1000.0 / all as f64).round() / 10.0,
     }
+}
+
+/// `bytes` in hexadecimal.
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        // Writing to a string does not fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }

@@ -24,7 +24,7 @@ use crate::{
 const GAP_SYSCTL: &str = "/proc/sys/vm/pbitmap_gap_pages";
 
 /// What is assumed where the kernel does not say.
-const DEFAULT_GAP_PAGES: u32 = 16;
+const DEFAULT_GAP_PAGES: u32 = 4;
 
 /// Columns of a picture that does not go to a terminal.
 const DEFAULT_WIDTH: usize = 80;
