@@ -99,9 +99,14 @@ impl Recorder {
         let Some(file) = mm.executable() else {
             return Ok(None);
         };
-        let identity = Inode::of(file).identity();
+        let inode = Inode::of(file);
+        let identity = inode.identity();
         if identity != self.start.executable {
             return Ok(None);
+        }
+        if inode.is_unlinked() {
+            // Nobody will start it again, and a write would only keep its mount busy.
+            return Err(Reason::Changed.into());
         }
         if !mm.ran() {
             return Err(Reason::NotRun.into());

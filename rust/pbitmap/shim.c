@@ -72,6 +72,7 @@ void pbm_inode_read(struct file *file, struct pbm_inode *out)
 		     (IS_IMA(inode) ? PBM_INODE_IMA : 0) |
 		     (IS_DAX(inode) ? PBM_INODE_DAX : 0) |
 		     (IS_ENCRYPTED(inode) ? PBM_INODE_ENCRYPTED : 0) |
+		     (inode->i_nlink == 0 ? PBM_INODE_UNLINKED : 0) |
 		     (inode_is_open_for_write(inode) ? PBM_INODE_OPEN_FOR_WRITE : 0);
 }
 

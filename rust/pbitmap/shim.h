@@ -32,6 +32,7 @@ struct pbm_inode {
 #define PBM_INODE_DAX		BIT(5)
 #define PBM_INODE_OPEN_FOR_WRITE BIT(6)
 #define PBM_INODE_ENCRYPTED	BIT(7)
+#define PBM_INODE_UNLINKED	BIT(8)
 
 /* A mapping of a file: from @start to @end, @first_page of the file on. */
 struct pbm_mapping {

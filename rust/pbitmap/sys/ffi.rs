@@ -36,6 +36,7 @@ pub(super) const INODE_IMA: u32 = 1 << 4;
 pub(super) const INODE_DAX: u32 = 1 << 5;
 pub(super) const INODE_OPEN_FOR_WRITE: u32 = 1 << 6;
 pub(super) const INODE_ENCRYPTED: u32 = 1 << 7;
+pub(super) const INODE_UNLINKED: u32 = 1 << 8;
 
 extern "C" {
     /// The unbound workqueue, which the bindings know by a name that is going away.

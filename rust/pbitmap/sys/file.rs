@@ -102,6 +102,11 @@ impl Inode {
         self.has(ffi::INODE_ENCRYPTED)
     }
 
+    /// It has no name any more: replaced or deleted since it was opened.
+    pub(crate) fn is_unlinked(&self) -> bool {
+        self.has(ffi::INODE_UNLINKED)
+    }
+
     /// Somebody has it open for writing.
     pub(crate) fn is_open_for_write(&self) -> bool {
         self.has(ffi::INODE_OPEN_FOR_WRITE)
