@@ -59,3 +59,7 @@ if [ -z "$(find "$CACHE" -maxdepth 1 -name 'root-*' -print -quit)" ]; then
 			"XDG_CACHE_HOME=DIR puts them elsewhere"
 	fi
 fi
+
+# What checkouts left that nobody has built in for a month (in-root.sh touches
+# what it uses).
+find "$CACHE/target" -mindepth 1 -maxdepth 1 -mtime +30 -exec rm -rf {} + 2>/dev/null || true

@@ -93,6 +93,8 @@ done
 # Each checkout has a target directory of its own: cargo goes by modification
 # times, and would take another checkout's objects for this one's.
 target=/cache/target/$(key "$SRC")
+mkdir -p "$CACHE/target/${target##*/}"
+touch "$CACHE/target/${target##*/}"
 jobs=$(nproc)
 
 env_args+=(

@@ -55,5 +55,7 @@ tree=$CACHE/kunit-$KERNEL_SERIES-$(key "$TOOLCHAIN" "$source" "$(declare -f buil
 	"$(grep '^CONFIG_' "$config" | sort)")
 if [ ! -e "$tree/complete" ]; then
 	with_lock "${tree##*/}" build "$tree"
+	keep_newest 3 'kunit-*'
 fi
+touch "$tree"
 echo "$tree"

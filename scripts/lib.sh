@@ -73,6 +73,17 @@ logged() {
 	fi
 }
 
+# keep_newest COUNT PATTERN - of the cache's directories of that name, remove all
+# but those used last. (Whoever uses one touches it.)
+keep_newest() {
+	find "$CACHE" -maxdepth 1 -name "$2" -type d -printf '%T@ %p\n' | sort -rn |
+		awk -v keep="$1" 'NR > keep { print $2 }' |
+		while read -r old; do
+			say "removing what was not used for long: $old"
+			flock -n "$old" rm -rf --one-file-system "$old" || true
+		done
+}
+
 # The log directory: beside the checkout's other results.
 LOGS=$SRC/build/logs
 

@@ -111,12 +111,16 @@ tree=$CACHE/linux-$KERNEL_RELEASE-$(key "$TOOLCHAIN" "$source" "$(declare -f pre
 
 if [ ! -e "$source/Makefile" ]; then
 	with_lock "${source##*/}" unpack "$KERNEL_SERIES" "$source"
+	keep_newest 3 'linux-source-*'
 fi
+touch "$source"
 if [ -n "$print_source" ]; then
 	echo "$source"
 	exit
 fi
 if [ ! -e "$tree/Module.symvers" ]; then
 	with_lock "${tree##*/}" prepare "$KERNEL_RELEASE" "$source" "$tree"
+	keep_newest 3 'linux-[0-9]*'
 fi
+touch "$tree"
 echo "$tree"
