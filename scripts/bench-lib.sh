@@ -71,7 +71,7 @@ bench_tree() {
 	packages=$(printf '%s\n' "$@" | sort -u)
 	tree=$CACHE/bench/tree-$(key "$packages" "$(cat "$SCRIPTS/bench-lib.sh")")
 	if [ ! -e "$tree" ]; then
-		with_lock "${tree##*/}" bench_make_tree "$tree" $packages 7>&-
+		with_lock "${tree##*/}" bench_make_tree "$tree" $packages 7>&- || return 1
 	fi
 	touch "$tree" # used now
 	find "$CACHE/bench" -maxdepth 1 -name 'tree-*' -type d -printf '%T@ %p\n' | sort -rn |

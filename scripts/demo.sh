@@ -46,7 +46,7 @@ elif [ -n "${ARGS:-}${PACKAGES:-}" ]; then
 else
 	packages=$(sed -n 's/^packages = \[\(.*\)\]$/\1/p' "$programs" | tr -d '",')
 fi
-tree=$(bench_tree $packages)
+tree=$(bench_tree $packages) || exit 1
 bench_build
 
 if [ -n "${PROGRAM:-}" ]; then
