@@ -23,9 +23,11 @@ tool=$("$SCRIPTS/build-tool.sh" --host) || die "the tool could not be built"
 case $tool in /src/*) tool=$SRC/${tool#/src/} ;; esac
 
 PATH=$PATH:/usr/sbin:/sbin
-release=$(modinfo -F vermagic "$ko" | cut -d' ' -f1)
+# (modinfo may not be there)
+release=$(tr '\0' '\n' <"$ko" | sed -n 's/^vermagic=\([^ ]*\).*/\1/p')
 modules=$DESTDIR/lib/modules/$release
 if [ -z "$DESTDIR" ]; then
+	command -v depmod >/dev/null || die "depmod is not installed" "apt-get install kmod"
 	[ "$(id -u)" = 0 ] || die "only root can install below /lib/modules" "run the same command with sudo, or set DESTDIR"
 	[ -d "$modules" ] || die "the module is for Linux $release, which this machine has not got" \
 		"running is $(uname -r); KDIR= names the tree of another kernel, KVER= a stock kernel of Debian"
