@@ -34,7 +34,7 @@ refused() {
 	mark
 	starts "$@" -- "$file" t:4-15 r:0-3 sum exit:5
 	settle
-	is "$name: output and status" '500310 5' "$((output + 0)) $status"
+	is "$name: output and status" '400144 5' "$((output + 0)) $status"
 	is "$name: writes" 0 "$(delta writes)"
 	at_least "$name: refused with the reason" 1 "$(delta "refused_$reason")"
 	note "$(grown)"
@@ -44,24 +44,24 @@ refused() {
 file=$MNT/program
 trained "$file"
 sum=$("$PBITMAP_HELPERS/small" t:4-15 r:0-3 sum)
-is 'what the program prints' 500310 "$sum"
+is 'what the program prints' 400144 "$sum"
 
 chattr +i "$file"
-refused immutable 'immutable*' "$file"
+refused immutable immutable "$file"
 chattr -i "$file"
 chattr +a "$file"
-refused append-only '@(append*|immutable*)' "$file"
+refused append-only immutable "$file"
 chattr -a "$file"
 
 chmod 4755 "$file"
-refused setuid setuid "$file"
-refused 'setuid, run by a user' '@(setuid|not_writable)' "$file" -u 1000
+refused setuid setid "$file"
+refused 'setuid, run by a user' setid "$file" -u 1000
 is 'setuid: effective user of its process' 0 "$(setpriv --reuid 1000 --regid 1000 --clear-groups "$file" euid)"
 chmod 2755 "$file"
-refused setgid '@(setuid|setgid)' "$file"
+refused setgid setid "$file"
 chmod 755 "$file"
 setcap cap_net_raw+ep "$file"
-refused 'file capabilities' '@(setuid|capabilit*|*cap*)' "$file"
+refused 'file capabilities' capabilities "$file"
 is 'file capabilities are still there' "$file cap_net_raw=ep" "$(getcap "$file")"
 setcap -r "$file"
 
@@ -73,7 +73,7 @@ refused fs-verity verity "$MNT/verity"
 trained "$MNT/safe/program"
 mount_at "$WORK/ro" --bind -o ro "$MNT/safe"
 mount -o remount,bind,ro "$WORK/ro"
-refused 'a read-only mount' 'readonly' "$WORK/ro/program"
+refused 'a read-only mount' read_only "$WORK/ro/program"
 mark
 "$MNT/safe/program" t:4-9
 settle
@@ -81,7 +81,7 @@ is 'the same file through the writable mount: writes' 1 "$(delta writes)"
 
 sync
 mount -o remount,ro "$MNT"
-refused 'a read-only filesystem' 'readonly' "$MNT/safe/program"
+refused 'a read-only filesystem' read_only "$MNT/safe/program"
 mount -o remount,rw "$MNT"
 
 # Nothing of that lasts.

@@ -25,20 +25,22 @@ mark
 storm() { # WHAT PATTERN COMMAND...
 	local what=$1 pattern=$2 result
 	shift 2
+	local began=$EPOCHSECONDS
 	result=$("$@" 2>"$WORK/errors")
+	note "$((EPOCHSECONDS - began)) s"
 	# shellcheck disable=SC2053 # a pattern
 	if [[ $result == $pattern ]]; then pass "$what: $result"; else fail "$what: $result"; fi
 	sort "$WORK/errors" | uniq -c | head -n 5 | sed 's/^/        | /'
 	settle
 }
 
-storm 'SIGKILL at any moment' 'ok=* killed=* ETXTBSY=0 other=0' execs kill-storm 300 ./small t:0-7 d:0-7
+storm 'SIGKILL at any moment' 'ok=* killed=* ETXTBSY=0 other=0' execs kill-storm 200 ./small t:0-7 d:0-7
 storm 'SIGKILL at any moment, a large program' 'ok=* killed=* ETXTBSY=0 other=0' \
-	execs kill-storm 100 ./pages t:0-1500/50
-storm 'SIGSTOP and SIGCONT' 'ok=60 killed=0 ETXTBSY=0 other=0' execs stop-storm 60 ./small t:0-7 d:0-7
-storm 'a caught signal' 'ok=100 killed=0 ETXTBSY=0 other=0' execs winch-storm 100 ./small t:0-7 d:0-7
-storm 'four threads call execve() at once' 'ok=60 killed=0 ETXTBSY=0 other=0' \
-	execs thread-race 60 ./small t:0-7 d:0-7
+	execs kill-storm 60 ./pages t:0-1500/50
+storm 'SIGSTOP and SIGCONT' 'ok=40 killed=0 ETXTBSY=0 other=0' execs stop-storm 40 ./small t:0-7 d:0-7
+storm 'a caught signal' 'ok=60 killed=0 ETXTBSY=0 other=0' execs winch-storm 60 ./small t:0-7 d:0-7
+storm 'four threads call execve() at once' 'ok=40 killed=0 ETXTBSY=0 other=0' \
+	execs thread-race 40 ./small t:0-7 d:0-7
 at_least 'bitmaps used meanwhile' 200 "$(delta used)"
 note "$(grown)"
 is 'recorders and work that are left' '0 0' "$(counter recorders_live) $(counter work_pending)"

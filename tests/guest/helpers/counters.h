@@ -45,13 +45,18 @@ static inline long long counters_sum(const struct counters *c, const char *prefi
 	return sum;
 }
 
+/*
+ * Wait until nothing is left to be written, and for @live recorders unless it is
+ * negative: recorders of ended programs stay for a moment.
+ */
 static inline int counters_settle(const char *path, long long live, int milliseconds)
 {
 	struct counters c;
 
 	for (int waited = 0; waited <= milliseconds; waited += 2) {
 		counters_read(path, &c);
-		if (counters_sum(&c, "recorders_live") == live && !counters_sum(&c, "work_pending"))
+		if ((live < 0 || counters_sum(&c, "recorders_live") == live) &&
+		    !counters_sum(&c, "work_pending"))
 			return 0;
 		usleep(2000);
 	}

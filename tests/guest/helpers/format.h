@@ -134,7 +134,7 @@ static inline Elf64_Phdr *find_segment(const struct image *image, uint32_t type)
 	return NULL;
 }
 
-/* The section header of the bitmap, or NULL. */
+/* The section header of the bitmap, or NULL; the last one, if there are several. */
 static inline Elf64_Shdr *find_bitmap(const struct image *image)
 {
 	Elf64_Ehdr *eh = ehdr(image);
@@ -142,7 +142,7 @@ static inline Elf64_Shdr *find_bitmap(const struct image *image)
 
 	if (!eh->e_shoff || eh->e_shoff + eh->e_shnum * sizeof(*sh) > image->size)
 		return NULL;
-	for (int i = 0; i < eh->e_shnum; i++)
+	for (int i = eh->e_shnum - 1; i >= 0; i--)
 		if (sh[i].sh_type == SHT_PRESENT_BITMAP &&
 		    sh[i].sh_offset + sh[i].sh_size <= image->size)
 			return &sh[i];
