@@ -56,12 +56,8 @@ pub(crate) fn may_update(file: &File, inode: &Inode) -> Result<(), Reason> {
     }
 }
 
-/// What is checked only when there is something to write, because it costs more or changes more
-/// often.
-pub(crate) fn may_write_now(path: &Path, inode: &Inode) -> Result<(), Reason> {
-    if inode.is_open_for_write() {
-        return Err(Reason::Busy);
-    }
+/// What is checked only when there is something to write, because it costs more.
+pub(crate) fn may_write_now(path: &Path) -> Result<(), Reason> {
     if path.has_capabilities() {
         return Err(Reason::Capabilities);
     }

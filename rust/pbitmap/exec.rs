@@ -34,7 +34,10 @@ use super::{
             Exec,
             Hook, //
         },
-        file::Inode,
+        file::{
+            self,
+            Inode, //
+        },
         task_work::Waiter,
         work::Chore, //
     },
@@ -135,6 +138,7 @@ impl Engine {
         access::may_update(exec.file(), inode)?;
         let start = Start {
             executable: inode.identity(),
+            last_change: file::last_change(exec.file()),
             stored: stored.clone(),
             updated: slot.header().updated,
             user: cred::current(),
@@ -169,11 +173,11 @@ pub(crate) struct EngineGauges(pub(crate) Arc<Engine>);
 
 impl Gauges for EngineGauges {
     fn recorders_live(&self) -> u64 {
-        self.0.reaper.subject().count()
+        self.0.reaper.subject().live()
     }
 
     fn work_pending(&self) -> u64 {
-        self.0.writer.subject().waiting()
+        self.0.writer.subject().pending()
     }
 }
 

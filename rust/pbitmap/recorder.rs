@@ -59,6 +59,8 @@ const REAP_AT: usize = 64;
 pub(crate) struct Start {
     /// The file it was started from.
     pub(crate) executable: Identity,
+    /// When that file had last been changed.
+    pub(crate) last_change: u64,
     /// The pages that were stored then, of which there can be as many as the record has room for.
     pub(crate) stored: Arc<Pages>,
     /// When they were stored, in seconds since the epoch.
@@ -129,6 +131,7 @@ impl Recorder {
         }
         Ok(Some(Recording {
             executable: identity,
+            last_change: self.start.last_change,
             path: Path::of(file),
             user: self.start.user.clone(),
             pages,
@@ -174,9 +177,9 @@ impl Reaper {
         })
     }
 
-    /// How many programs are recorded, those included that have ended and wait to be freed.
-    pub(crate) fn count(&self) -> u64 {
-        self.recorders.count()
+    /// How many programs that run are recorded.
+    pub(crate) fn live(&self) -> u64 {
+        self.recorders.live()
     }
 
     /// Ends all recordings. To be called when no more can begin.

@@ -8,6 +8,7 @@
 #include <linux/capability.h>
 #include <linux/cred.h>
 #include <linux/debugfs.h>
+#include <linux/filelock.h>
 #include <linux/fs.h>
 #include <linux/hugetlb.h>
 #include <linux/mm.h>
@@ -19,6 +20,7 @@
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/seq_file.h>
+#include <linux/stat.h>
 #include <linux/uio.h>
 #include <linux/userfaultfd_k.h>
 #include <linux/xarray.h>
@@ -72,8 +74,19 @@ void pbm_inode_read(struct file *file, struct pbm_inode *out)
 		     (IS_IMA(inode) ? PBM_INODE_IMA : 0) |
 		     (IS_DAX(inode) ? PBM_INODE_DAX : 0) |
 		     (IS_ENCRYPTED(inode) ? PBM_INODE_ENCRYPTED : 0) |
-		     (inode->i_nlink == 0 ? PBM_INODE_UNLINKED : 0) |
-		     (inode_is_open_for_write(inode) ? PBM_INODE_OPEN_FOR_WRITE : 0);
+		     (inode->i_nlink == 0 ? PBM_INODE_UNLINKED : 0);
+}
+
+/*
+ * When content or attributes of @file last changed, in ns: the inode's ctime.
+ * Having been asked for, it differs after the next change even within a tick.
+ */
+u64 pbm_last_change(struct file *file)
+{
+	struct kstat stat;
+
+	fill_mg_cmtime(&stat, STATX_CTIME, file_inode(file));
+	return timespec64_to_ns(&stat.ctime);
 }
 
 /*
@@ -414,6 +427,54 @@ unsigned long pbm_map_cached(struct mm_struct *mm, struct file *file,
 }
 
 /* writing an executing file */
+
+static bool pbm_lease_break(struct file_lease *lease)
+{
+	/* Who breaks it waits until pbm_let_writers_in(). */
+	return false;
+}
+
+static int pbm_lease_conflict(struct file *file, int type)
+{
+	return inode_is_open_for_write(file_inode(file)) ? -EAGAIN : 0;
+}
+
+static const struct lease_manager_operations pbm_lease_ops = {
+	.lm_break = pbm_lease_break,
+	.lm_change = lease_modify,
+	.lm_open_conflict = pbm_lease_conflict,
+};
+
+/*
+ * Take a read lease on @file: whoever opens it for writing or truncates it waits
+ * until it is given back, which takes no longer than one write. -EAGAIN if
+ * somebody has it open for writing.
+ */
+int pbm_hold_off_writers(struct file *file)
+{
+	struct file_lease *lease = locks_alloc_lease();
+	int error;
+
+	if (!lease)
+		return -ENOMEM;
+	lease->fl_lmops = &pbm_lease_ops;
+	lease->c.flc_flags = FL_LEASE;
+	lease->c.flc_type = F_RDLCK;
+	lease->c.flc_owner = file;
+	lease->c.flc_pid = current->tgid;
+	lease->c.flc_file = file;
+	error = kernel_setlease(file, F_RDLCK, &lease, NULL);
+	if (lease)
+		locks_free_lease(lease);
+	return error;
+}
+
+void pbm_let_writers_in(struct file *file)
+{
+	void *owner = file;
+
+	kernel_setlease(file, F_UNLCK, NULL, &owner);
+}
 
 /*
  * Write into allocated blocks of @file, which was opened read-only for this and

@@ -30,9 +30,8 @@ struct pbm_inode {
 #define PBM_INODE_SWAPFILE	BIT(3)
 #define PBM_INODE_IMA		BIT(4)
 #define PBM_INODE_DAX		BIT(5)
-#define PBM_INODE_OPEN_FOR_WRITE BIT(6)
-#define PBM_INODE_ENCRYPTED	BIT(7)
-#define PBM_INODE_UNLINKED	BIT(8)
+#define PBM_INODE_ENCRYPTED	BIT(6)
+#define PBM_INODE_UNLINKED	BIT(7)
 
 /* A mapping of a file: from @start to @end, @first_page of the file on. */
 struct pbm_mapping {
@@ -47,6 +46,7 @@ void pbm_binfmt_unregister(void);
 
 void pbm_inode_read(struct file *file, struct pbm_inode *out);
 bool pbm_read_cached(struct file *file, void *to, size_t len, loff_t pos);
+u64 pbm_last_change(struct file *file);
 int pbm_may_write(const struct path *path);
 bool pbm_has_capabilities(const struct path *path);
 const struct cred *pbm_override_creds(const struct cred *cred);
@@ -65,6 +65,8 @@ void pbm_mark_mapped(struct mm_struct *mm, unsigned long start,
 unsigned long pbm_map_cached(struct mm_struct *mm, struct file *file,
 			     unsigned long start, unsigned long end);
 
+int pbm_hold_off_writers(struct file *file);
+void pbm_let_writers_in(struct file *file);
 ssize_t pbm_write_in_place(struct file *file, const void *data, size_t len,
 			   loff_t pos);
 

@@ -49,6 +49,10 @@ use kernel::{
     prelude::*,
     sync::{
         aref::ARef,
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
         Mutex, //
     },
 };
@@ -60,6 +64,8 @@ const MAX_WAITING: usize = 256;
 pub(crate) struct Recording {
     /// The file.
     pub(crate) executable: Identity,
+    /// When it had last been changed when the program started.
+    pub(crate) last_change: u64,
     /// Where it is.
     pub(crate) path: Path,
     /// Who ran the program, and writes.
@@ -73,6 +79,8 @@ pub(crate) struct Recording {
 pub(crate) struct Writer {
     #[pin]
     waiting: Mutex<KVVec<Recording>>,
+    /// Recordings that wait or are being written.
+    pending: Atomic<u64>,
 }
 
 impl Writer {
@@ -80,6 +88,7 @@ impl Writer {
     pub(crate) fn new() -> impl PinInit<Self> {
         pin_init!(Self {
             waiting <- new_mutex!(KVVec::new()),
+            pending: Atomic::new(0),
         })
     }
 
@@ -97,7 +106,10 @@ impl Writer {
                 dropped = core::mem::replace(other, recording);
             } else if waiting.len() < MAX_WAITING {
                 match waiting.push(recording, GFP_KERNEL) {
-                    Ok(()) => return true,
+                    Ok(()) => {
+                        self.pending.fetch_add(1, Relaxed);
+                        return true;
+                    }
                     Err(_) => {
                         Refusal::from(Reason::Backlog).count();
                         return false;
@@ -112,9 +124,9 @@ impl Writer {
         true
     }
 
-    /// How many recordings wait.
-    pub(crate) fn waiting(&self) -> u64 {
-        self.waiting.lock().len() as u64
+    /// How many recordings wait or are being written.
+    pub(crate) fn pending(&self) -> u64 {
+        self.pending.load(Relaxed)
     }
 
     fn next(&self) -> Option<Recording> {
@@ -152,6 +164,9 @@ impl Run for Writer {
                     sysctl::log!("not written: error {}\n", error.to_errno());
                 }
             }
+            // It has let go of its mount by the time that this says so.
+            drop(recording);
+            self.pending.fetch_sub(1, Relaxed);
         }
     }
 }
@@ -173,10 +188,20 @@ fn write(recording: &Recording) -> Result<Option<u64>, WriteError> {
     {
         let _as_user = cred::Override::new(&recording.user);
         access::may_update(target.file(), &inode).map_err(Refusal::from)?;
-        access::may_write_now(&recording.path, &inode).map_err(Refusal::from)?;
+        access::may_write_now(&recording.path).map_err(Refusal::from)?;
     }
 
-    // The file may have been edited in place since the program started: all is read again.
+    // The slot in force must outlast a power cut during the write of the other one. Not under the
+    // lease: it may take its time.
+    target.sync()?;
+    let writers = target
+        .hold_off_writers()
+        .map_err(|_| Refusal::from(Reason::Busy))?;
+    // Edited in place since the program started, it may have another program in it, which this
+    // recording does not describe.
+    if file::last_change(target.file()) != recording.last_change {
+        return Err(Refusal::from(Reason::Changed).into());
+    }
     let mut head = [0; Header::SIZE];
     file::read_exact(target.file(), 0, &mut head).map_err(|_| Refusal::from(Reason::ReadError))?;
     let header = Header::parse(&head).map_err(Refusal::from)?;
@@ -196,7 +221,7 @@ fn write(recording: &Recording) -> Result<Option<u64>, WriteError> {
     }
     let mut next = KVVec::from_elem(0, section.slot_size(), GFP_KERNEL).map_err(Error::from)?;
     rewrite_executable(&slot, &mut next, recording.pages.as_bytes(), now).map_err(Refusal::from)?;
-    section.write_beside(&target, index, &next)?;
+    section.write_beside(&target, index, &next, &writers)?;
     Ok(Some(slot.header().generation.saturating_add(1)))
 }
 

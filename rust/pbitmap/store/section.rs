@@ -32,7 +32,8 @@ use super::super::{
     sys::{
         file::{
             self,
-            InPlace, //
+            InPlace,
+            WritersWait, //
         },
         page_cache, //
     },
@@ -201,13 +202,14 @@ impl Section {
 
     /// Writes a slot of which `index` is the other one, the one in force.
     ///
-    /// What was written to the slot in force before must be on the device by then; a power cut
-    /// while both are in flight could leave neither.
+    /// The slot in force must be on the device by then; a power cut while both are in flight could
+    /// leave neither. And nobody else may write the file.
     pub(crate) fn write_beside(
         &self,
         file: &InPlace<'_>,
         index: usize,
         slot: &[u8],
+        _writers: &WritersWait<'_>,
     ) -> Result<(), WriteError> {
         if slot.len() != self.slot_size {
             return Err(Refusal::from(Reason::BadSection).into());
@@ -216,7 +218,6 @@ impl Section {
         if !file.is_allocated(self.offset, size)? {
             return Err(Refusal::from(Reason::Hole).into());
         }
-        file.sync(self.offset, size)?;
         file.write(self.slot_offset(1 - index.min(1)), slot)?;
         Ok(())
     }

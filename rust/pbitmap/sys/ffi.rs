@@ -34,9 +34,8 @@ pub(super) const INODE_VERITY: u32 = 1 << 2;
 pub(super) const INODE_SWAPFILE: u32 = 1 << 3;
 pub(super) const INODE_IMA: u32 = 1 << 4;
 pub(super) const INODE_DAX: u32 = 1 << 5;
-pub(super) const INODE_OPEN_FOR_WRITE: u32 = 1 << 6;
-pub(super) const INODE_ENCRYPTED: u32 = 1 << 7;
-pub(super) const INODE_UNLINKED: u32 = 1 << 8;
+pub(super) const INODE_ENCRYPTED: u32 = 1 << 6;
+pub(super) const INODE_UNLINKED: u32 = 1 << 7;
 
 extern "C" {
     /// The unbound workqueue, which the bindings know by a name that is going away.
@@ -55,6 +54,7 @@ extern "C" {
         len: usize,
         pos: bindings::loff_t,
     ) -> bool;
+    pub(super) fn pbm_last_change(file: *mut bindings::file) -> u64;
     pub(super) fn pbm_may_write(path: *const bindings::path) -> c_int;
     pub(super) fn pbm_has_capabilities(path: *const bindings::path) -> bool;
     pub(super) fn pbm_override_creds(cred: *const bindings::cred) -> *const bindings::cred;
@@ -94,6 +94,8 @@ extern "C" {
         end: c_ulong,
     ) -> c_ulong;
 
+    pub(super) fn pbm_hold_off_writers(file: *mut bindings::file) -> c_int;
+    pub(super) fn pbm_let_writers_in(file: *mut bindings::file);
     pub(super) fn pbm_write_in_place(
         file: *mut bindings::file,
         data: *const c_void,

@@ -106,11 +106,6 @@ impl Inode {
     pub(crate) fn is_unlinked(&self) -> bool {
         self.has(ffi::INODE_UNLINKED)
     }
-
-    /// Somebody has it open for writing.
-    pub(crate) fn is_open_for_write(&self) -> bool {
-        self.has(ffi::INODE_OPEN_FOR_WRITE)
-    }
 }
 
 /// The name of the filesystem that `file` is on, as in `/proc/filesystems`.
@@ -121,6 +116,13 @@ pub(crate) fn filesystem(file: &File) -> &CStr {
         let inode = (*file.as_ptr()).f_inode;
         CStr::from_char_ptr((*(*(*inode).i_sb).s_type).name)
     }
+}
+
+/// When content or attributes of the file last changed: a number that is another one after every
+/// change.
+pub(crate) fn last_change(file: &File) -> u64 {
+    // SAFETY: The file is open and so has an inode.
+    unsafe { ffi::pbm_last_change(file.as_ptr()) }
 }
 
 /// Reads until `buffer` is full or the file ends; says how many bytes that were.
@@ -264,13 +266,22 @@ impl<'a> InPlace<'a> {
         Ok(hole >= end)
     }
 
-    /// Waits until `len` bytes from `offset` on are on the device.
-    pub(crate) fn sync(&self, offset: u64, len: u64) -> Result {
-        let start = bindings::loff_t::try_from(offset)?;
-        let last = offset.checked_add(len).ok_or(EOVERFLOW)?.saturating_sub(1);
-        let last = bindings::loff_t::try_from(last)?;
+    /// Waits until all that was written to the file is on the device.
+    pub(crate) fn sync(&self) -> Result {
         // SAFETY: The file is open.
-        to_result(unsafe { bindings::vfs_fsync_range(self.file.as_ptr(), start, last, 1) })
+        to_result(unsafe { bindings::vfs_fsync_range(self.file.as_ptr(), 0, i64::MAX, 1) })
+    }
+
+    /// Keeps others from opening the file for writing and from truncating it, until the answer is
+    /// dropped. They wait meanwhile; an open with `O_NONBLOCK` says `EWOULDBLOCK`.
+    ///
+    /// # Errors
+    ///
+    /// `EAGAIN` if somebody has it open for writing, `EINVAL` where there are no leases.
+    pub(crate) fn hold_off_writers(&self) -> Result<WritersWait<'_>> {
+        // SAFETY: The file is open, and has no other lease of this owner.
+        to_result(unsafe { ffi::pbm_hold_off_writers(self.file.as_ptr()) })?;
+        Ok(WritersWait(&self.file))
     }
 
     /// Writes all of `data` at `offset`, into blocks that are allocated and inside the file.
@@ -296,5 +307,15 @@ impl<'a> InPlace<'a> {
             Ok(_) => Err(EIO),
             Err(_) => Err(Error::from_errno(i32::try_from(written)?)),
         }
+    }
+}
+
+/// While this lives, nobody but its owner changes the file's content.
+pub(crate) struct WritersWait<'a>(&'a File);
+
+impl Drop for WritersWait<'_> {
+    fn drop(&mut self) {
+        // SAFETY: The file is open and has the lease.
+        unsafe { ffi::pbm_let_writers_in(self.0.as_ptr()) };
     }
 }

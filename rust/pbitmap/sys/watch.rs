@@ -141,7 +141,7 @@ struct Lists<T: Watcher> {
 pub(crate) struct Watches<T: Watcher> {
     #[pin]
     lists: SpinLock<Lists<T>>,
-    count: Atomic<u64>,
+    live: Atomic<u64>,
 }
 
 impl<T: Watcher> Watches<T> {
@@ -153,13 +153,13 @@ impl<T: Watcher> Watches<T> {
                 ended: List::new(),
                 waiting: 0,
             }),
-            count: Atomic::new(0),
+            live: Atomic::new(0),
         })
     }
 
-    /// How many there are.
-    pub(crate) fn count(&self) -> u64 {
-        self.count.load(Relaxed)
+    /// How many have not ended.
+    pub(crate) fn live(&self) -> u64 {
+        self.live.load(Relaxed)
     }
 
     /// Watches `mm`.
@@ -188,7 +188,7 @@ impl<T: Watcher> Watches<T> {
                 Watch::<T>::OPS_REF,
             )
         })?;
-        self.count.fetch_add(1, Relaxed);
+        self.live.fetch_add(1, Relaxed);
         // INVARIANT: It was inserted just now.
         self.lists.lock().live.push_back(watch);
         Ok(())
@@ -204,6 +204,7 @@ impl<T: Watcher> Watches<T> {
                 return;
             };
             lists.ended.push_back(owned);
+            self.live.fetch_sub(1, Relaxed);
             lists.waiting = lists.waiting.saturating_add(1);
             lists.waiting
         };
@@ -223,7 +224,11 @@ impl<T: Watcher> Watches<T> {
     /// Ends all watches. Their callbacks have returned then, and none is called any more. No watch
     /// may be added meanwhile or later.
     pub(crate) fn clear(&self) {
-        self.remove_while(|lists| lists.live.pop_front());
+        self.remove_while(|lists| {
+            let watch = lists.live.pop_front()?;
+            self.live.fetch_sub(1, Relaxed);
+            Some(watch)
+        });
         self.reap();
     }
 
@@ -233,7 +238,6 @@ impl<T: Watcher> Watches<T> {
                 return;
             };
             Watch::remove(watch);
-            self.count.fetch_sub(1, Relaxed);
         }
     }
 }
