@@ -32,7 +32,8 @@ import kernellog
 SRC = pathlib.Path("/src")
 HEADER = re.compile(r"^#\s*(needs|smp|mem|timeout|boot|cmdline|disk|may-skip):\s*(.*?)\s*$")
 BOOT_TIMEOUT = 300
-# A test's timeout is meant for a machine that does nothing else.
+# A test's timeout is meant for a machine that does nothing else: the guest
+# multiplies it by this at least, by more if it was slow to boot, and says so.
 PATIENCE = 2
 
 
@@ -202,7 +203,7 @@ class Guest:
             self.runner.accel, any_test.smp, any_test.mem, any_test.cmdline, self.runner.logs, disks
         )
         plan = "".join(
-            f"{test.name} {test.timeout * PATIENCE} {test.path} {' '.join(test.needs)}\n"
+            f"{test.name} {test.timeout} {test.path} {' '.join(test.needs)}\n"
             for test in self.tests
         )
         (self.share / "plan").write_text(plan, encoding="utf-8")
@@ -251,7 +252,11 @@ class Guest:
             started = self.read("current")
             if started and not booted:
                 booted = True
-                reporter.say(f"guest {self.number} is up after {time.time() - began:.0f} s")
+                slow = int(self.read("patience") or PATIENCE)
+                reporter.say(
+                    f"guest {self.number} is up after {time.time() - began:.0f} s"
+                    + (f"; a slow machine, so timeouts are {slow} times longer" if slow > PATIENCE else "")
+                )
             unfit = False
             for test in self.tests:
                 if test.name in self.done:
@@ -263,7 +268,8 @@ class Guest:
                     current, deadline = None, time.time() + 60
                 elif test.name == started and test.name != current:
                     current, current_since = test.name, time.time()
-                    deadline = current_since + test.timeout * PATIENCE + 60
+                    patience = int(self.read("patience") or PATIENCE)
+                    deadline = current_since + test.timeout * patience + 60
             if ended:
                 if self.read("finished") is None:
                     why = "the guest crashed"
