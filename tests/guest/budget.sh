@@ -70,7 +70,7 @@ at_most 'budget 100 with holes: pages read, holes counted' 100 "$(delta pages_re
 set_sysctl max_pages 1048576
 set_sysctl gap_pages 0
 run
-is 'a large budget: pages read' "$wanted" "$(delta pages_read)"
+is 'a large budget: pages wanted' "$wanted" "$(delta pages_wanted)"
 is 'a large budget: pages in memory' 40 "$in_field"
 
 # Under pressure and without a budget nothing changes what the program does.

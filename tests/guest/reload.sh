@@ -29,12 +29,14 @@ load "$file" t:0-7 d:0-7 -- r:0-7 >"$WORK/one" &
 one=$!
 load "$MNT/pages" t:0-1500/50 -- r:0 >"$WORK/two" &
 two=$!
-rounds=15
+rounds=10
 used=0
 for round in $(seq $rounds); do
 	sleep "0.0$((round % 10))"
 	used=$((used + $(counter used)))
+	began=$EPOCHREALTIME
 	module_unload || broken "round $round: rmmod"
+	note "round $round: rmmod took $(((${EPOCHREALTIME/./} - ${began/./}) / 1000)) ms"
 	insmod "$PBITMAP_KO" || broken "round $round: insmod"
 	sleep 0.1
 done
