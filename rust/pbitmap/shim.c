@@ -167,8 +167,23 @@ bool pbm_is_cached(struct file *file, pgoff_t first, unsigned long pages)
 		rcu_read_lock();
 		entry = xas_load(&xas);
 		/* A retry entry counts as missing; the caller looks closer then. */
-		while (entry && !xa_is_value(entry) && !xa_is_retry(entry) && --left)
+		while (entry && !xa_is_value(entry) && !xa_is_retry(entry)) {
+			struct xa_node *node = xas.xa_node;
+
+			/* A full leaf needs no look at each of its slots. */
+			if (!xas_not_node(node) && !node->shift &&
+			    node->count == XA_CHUNK_SIZE && !node->nr_values) {
+				unsigned long rest = XA_CHUNK_MASK - xas.xa_offset;
+				unsigned long skip = min(left - 1, rest);
+
+				xas.xa_index += skip;
+				xas.xa_offset += skip;
+				left -= skip;
+			}
+			if (!--left)
+				break;
 			entry = xas_next(&xas);
+		}
 		rcu_read_unlock();
 		if (left)
 			return false;
