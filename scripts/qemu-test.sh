@@ -15,7 +15,8 @@
 #   --no-build            test what is there
 #
 # Ends with a line "N passed, N failed" and leaves each test's output and kernel
-# log in build/logs/guest/.
+# log in build/logs/guest/. A test that fails without a complaint of the kernel
+# is tried once more, alone; if it passes then, it is named as UNSTEADY.
 #
 # A test is a bash script tests/guest/NAME.sh that exits with 0 when all is
 # well. It runs as root in a session of its own, is ended after its timeout, and
