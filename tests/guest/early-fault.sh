@@ -22,7 +22,7 @@ for program in pages pages-pie; do
 	put_program $program
 	expected=$("$PBITMAP_HELPERS/$program" "${work[@]}")
 	set_sysctl update_interval 0
-	starts -d -- "$file" "${work[@]}"
+	starts -d -e "$file" -- "$file" "${work[@]}"
 	settle
 	set_sysctl update_interval 2592000 # one bitmap for both
 	"$file" "${work[@]}" >"$WORK/warm"
@@ -45,7 +45,7 @@ for program in pages pages-pie; do
 
 	# From cold: mapped as well, and no major fault instead.
 	mark
-	starts -d -- "$file" "${work[@]}"
+	starts -d -e "$file" -- "$file" "${work[@]}"
 	settle
 	is "$program: output from cold" "$expected" "$output"
 	at_most "$program: major faults from cold" 4 "$majflt"

@@ -37,7 +37,7 @@ for way in fexecve fexecve-path execveat vfork spawn clone-vm traced; do
 done
 counts 'a program with an interpreter and libraries' 1 1 6 ./dynamic 6
 cp small temporary
-counts 'a file that is deleted before it runs' 1 1 5 execs deleted "$MNT/temporary" t:0-3 exit:5
+counts 'a file that is deleted before it runs' 1 0 5 execs deleted "$MNT/temporary" t:0-3 exit:5
 mark
 is 'memfd, a copy in memory: status' 5 "$(status_of execs memfd "$MNT/small" t:0-3 exit:5)"
 settle
@@ -128,7 +128,7 @@ starts -- "$MNT/small" t:1 clone-vm msleep:200 t:3-9/3 sum
 settle
 is 'clone(CLONE_VM): output, status of the parent' '23 0' "$((output + 0)) $status"
 is 'clone(CLONE_VM): used, recorded' '1 1' "$(delta used) $(delta recordings)"
-./small list t:3-9/3 | sort >"$WORK/touched"
+"$PBITMAP_HELPERS/small" list t:3-9/3 | sort >"$WORK/touched"
 is 'clone(CLONE_VM): pages of the child that are not recorded' '' \
 	"$(comm -23 "$WORK/touched" <(recorded small | sort) | tr '\n' ' ')"
 note "$(grown)"

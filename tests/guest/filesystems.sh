@@ -18,7 +18,7 @@ like_an_ssd
 
 # allowed NAME MKFS FSCK TYPE [MOUNT-OPTIONS]
 allowed() {
-	local name=$1 mkfs=$2 fsck=$3 type=$4 options=${5:-} n pages outside file=$MNT/small
+	local name=$1 mkfs=$2 fsck=$3 type=$4 options=${5:-} n pages outside before file=$MNT/small
 	wipefs -qa "$SCRATCH_DEV"
 	$mkfs "$SCRATCH_DEV" >"$WORK/mkfs.log" 2>&1 || broken "$name: $mkfs: $(tail -n 3 "$WORK/mkfs.log")"
 	mkdir -p "$MNT"
@@ -39,6 +39,15 @@ allowed() {
 	execs loop-or 60 "$file" t:0-7 -- d:0-7 >"$WORK/loop"
 	settle
 	is "$name: a loop of starts" 'ok=60 killed=0 ETXTBSY=0 other=0' "$(cat "$WORK/loop")"
+	if [ "$type" != ext4 ]; then # extents that two files share
+		cp --reflink=always "$file" "$MNT/clone" || fail "$name: reflink"
+		before=$(bytes_of "$MNT/clone")
+		mark
+		"$file" t:1-15/7
+		settle
+		is "$name: writes beside a reflinked copy" 1 "$(delta writes)"
+		is "$name: the reflinked copy" "$before" "$(bytes_of "$MNT/clone")"
+	fi
 	pages=$(recorded "$file" | md5sum)
 	umount "$MNT" || broken "$name: umount"
 	$fsck "$SCRATCH_DEV" >"$WORK/fsck.log" 2>&1 && pass "$name: $fsck" || fail "$name: $fsck: $(tail -n 3 "$WORK/fsck.log")"

@@ -11,7 +11,7 @@ HOT_PROGRAMS='awk bash basename cat chattr chmod chown cmp comm cp cut date dirn
 env expr fsfreeze getcap grep head insmod kill ln ls lsmod md5sum mkdir mkfs.btrfs mkfs.ext4
 mkfs.xfs mktemp modprobe mount mountpoint mv od paste readlink realpath rm rmdir rmmod sed seq
 setcap setfacl setpriv setsid sh sha256sum sleep sort stat strip sync tail tar tee test timeout
-touch tr true umount uname uniq wc wipefs xargs'
+touch tr true umount uname uniq unshare wc wipefs xargs dd'
 
 # pack_hot_files TAR
 pack_hot_files() {

@@ -18,7 +18,7 @@ put_program small
 file=$MNT/small
 
 round() { # COUNT - starts with the module, then everything that can be freed is
-	insmod "$PBITMAP_KO" || broken insmod
+	module_load
 	execs loop-or $(($1 * 3 / 4)) "$file" t:0-7 d:0-7 -- r:0-7
 	execs kill-storm $(($1 / 8)) "$file" t:0-7 d:0-7 # ends in the middle
 	execs loop $(($1 / 8)) "$file" t:0-7 thread-exit 2>/dev/null

@@ -21,13 +21,13 @@ work=(t:0-1500/50 r:0-700/50 sum)
 touched=46
 user=1000
 
-starts -d -- "$file" "${work[@]}"
+starts -d -e "$file" -- "$file" "${work[@]}"
 settle
 expected=$output
 before=$(bytes_of "$file")
 
 mark
-starts -d -u $user -- "$file" "${work[@]}"
+starts -d -e "$file" -u $user -- "$file" "${work[@]}"
 settle
 is 'another user: output and status' "$expected 0" "$output $status"
 is 'another user: bitmap used' 1 "$(delta used)"
@@ -71,6 +71,14 @@ chmod 755 "$file"
 setfacl -m u:$user:rwx "$file" 2>/dev/null && update 'an access control list' t:1-1000/47
 setfacl -b "$file" 2>/dev/null
 no_update 'and without it'
+
+# Root of a user namespace of one's own is still that user.
+mark
+setpriv --reuid $user --regid $user --clear-groups unshare -r "$file" t:1-1000/51
+is 'root of a user namespace: status' 0 $?
+settle
+is 'root of a user namespace: writes' 0 "$(delta writes)"
+is 'root of a user namespace: refused' 1 "$(delta refused_not_writable)"
 
 # What matters is who ran it, not who is looking at it: root's runs go on.
 mark

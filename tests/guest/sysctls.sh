@@ -63,6 +63,15 @@ is 'a program runs with enabled=0' 3 "$(status_of "$MNT/small" t:0-7 exit:3)"
 settle
 is 'enabled=0: armed, used, recorded' '0 0 0' "$(delta armed) $(delta used) $(delta recordings)"
 is 'enabled=0: the file is as annotated' 1 "$(slot_field "$MNT/small" generation)"
+mark
+set_sysctl enabled 1
+"$MNT/small" t:0-9 msleep:300 exit:4 &
+sleep 0.1
+set_sysctl enabled 0
+wait $!
+is 'switched off while it runs: status' 4 $?
+settle
+is 'switched off while it runs: used, recorded' '1 0' "$(delta used) $(delta recordings)"
 set_sysctl enabled 1
 mark
 run_and_settle() { "$MNT/small" "$1" && settle; }

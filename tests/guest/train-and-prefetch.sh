@@ -27,7 +27,7 @@ for program in pages pages-pie; do
 	is "$program: pages recorded before the first run" 0 "$(recorded "$file" | wc -l)"
 
 	mark
-	starts -d -- "$file" "${work[@]}"
+	starts -d -e "$file" -- "$file" "${work[@]}"
 	first=$majflt
 	settle
 	is "$program: output and status of the first run" "$expected 7" "$output $status"
@@ -39,7 +39,7 @@ for program in pages pages-pie; do
 	is "$program: another reader of the format agrees" "$(elf pages "$file" | md5sum)" "$(md5sum <"$WORK/recorded")"
 
 	mark
-	starts -d -- "$file" "${work[@]}"
+	starts -d -e "$file" -- "$file" "${work[@]}"
 	settle
 	is "$program: output and status of the second run" "$expected 7" "$output $status"
 	at_most "$program: major faults of the second cold start, $first before" $((first / 10)) "$majflt"
@@ -60,7 +60,7 @@ for program in pages pages-pie; do
 	holds "$program: remove" tool remove "$file"
 	holds "$program: the original again, byte for byte" cmp "$original" "$file"
 	mark
-	starts -d -- "$file" "${work[@]}"
+	starts -d -e "$file" -- "$file" "${work[@]}"
 	is "$program: without the bitmap, armed" 0 "$(delta armed)"
 	at_least "$program: without the bitmap, major faults" $((touched * 9 / 10)) "$majflt"
 done

@@ -17,9 +17,10 @@ put_program pages
 file=$MNT/pages
 work=(t:0-1500/50 r:0-700/50 d:0-9)
 
-starts -d -- "$file" "${work[@]}"
+starts -d -e "$file" -- "$file" "${work[@]}"
 settle
-for round in 1 2 3; do # fault-around may add neighbours that came into the cache
+cat "$file" >"$WORK/copy" # all of it is cached: fault-around adds what is beside
+for round in 1 2 3; do
 	mark
 	"$file" "${work[@]}"
 	settle
@@ -32,11 +33,9 @@ sync
 before=$(bytes_of "$file")
 generation=$(slot_field "$file" generation)
 mark
-elf pages "$file" >"$WORK/pages"
 for _ in 1 2 3 4 5; do "$file" "${work[@]}"; done
 settle
 is 'recordings, unchanged, writes' '5 5 0' "$(delta recordings) $(delta unchanged) $(delta writes)"
-elf pages "$file" | diff - "$WORK/pages" | grep '[<>]' | tr '\n' ' '
 is 'the file, byte for byte' "$before" "$(bytes_of "$file")"
 is 'its generation' "$generation" "$(slot_field "$file" generation)"
 

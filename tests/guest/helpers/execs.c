@@ -170,7 +170,7 @@ static int once(const char *way, char **argv)
 	} else if (!strcmp(way, "execveat")) {
 		char *a = strdup(argv[0]), *b = strdup(argv[0]);
 
-		errno = execute_fd(open(dirname(a), O_PATH | O_CLOEXEC), basename(b), argv, 0);
+		errno = execute_fd(open(dirname(a), O_PATH), basename(b), argv, 0);
 	} else if (!strcmp(way, "memfd")) {
 		fd = copy_to(memfd_create("program", MFD_CLOEXEC), argv[0]);
 		errno = execute_fd(fd, "", argv, AT_EMPTY_PATH);

@@ -64,9 +64,7 @@ int main(int argc, char **argv)
 			put(&next, path, O_EXCL);
 			break;
 		case 3:
-			next = images[i & 1];
-			now = image_read(path, 0);
-			memcpy(next.bytes, now.bytes, now.size);
+			next = image_read(path, 0);
 			next.size /= 2;
 			if (truncate(path, next.size))
 				err(2, "%s", path);
