@@ -66,16 +66,21 @@ record! {
         0x50 profiles_offset: u32,
         /// How many profile records there are.
         0x54 profile_count: u16,
-        /// Zero.
-        0x56 reserved1: [u8; 2],
+        /// What tells the ways apart in which the program is used: the `PROFILE_BY_*` of the
+        /// profiles that are made; 0 makes none but the default.
+        0x56 profile_by: u16,
         /// Where the file records start.
         0x58 files_offset: u32,
         /// How many file records there are, those of all profiles together.
         0x5c file_count: u32,
         /// Bytes of the ELF file before it was annotated.
         0x60 elf_size: u64,
+        /// Most profiles that are kept, the default one counted.
+        0x68 max_profiles: u16,
+        /// Planes that each file gets: how many recordings are remembered.
+        0x6a planes: u16,
         /// Zero.
-        0x68 reserved2: [u8; 24],
+        0x6c reserved1: [u8; 20],
     }
 }
 
@@ -98,8 +103,12 @@ record! {
         0x14 runs: u32,
         /// When it was last recorded, in seconds since the epoch.
         0x18 last_used: u64,
+        /// Pages that were prefetched, or found in memory, for the last recording.
+        0x20 wanted: u32,
+        /// Those of them that the program then touched.
+        0x24 hits: u32,
         /// Zero.
-        0x20 reserved: [u8; 32],
+        0x28 reserved: [u8; 24],
     }
 }
 
