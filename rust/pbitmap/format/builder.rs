@@ -61,6 +61,10 @@ pub struct ProfileInput<'a> {
     pub runs: u32,
     /// When it was last recorded, in seconds since the epoch.
     pub last_used: u64,
+    /// Pages that were prefetched for that run.
+    pub wanted: u32,
+    /// Those of them that it touched.
+    pub hits: u32,
 }
 
 /// What a file was when its pages were recorded; all zero for the executable itself, whose
@@ -98,6 +102,8 @@ pub struct FileInput<'a> {
     pub page_count: u32,
     /// The planes, the newest first; bytes that are missing at the end are clear bits.
     pub planes: &'a [&'a [u8]],
+    /// Whether to store one plane with what is in any of them.
+    pub merged: bool,
 }
 
 /// Fills one slot.
@@ -186,6 +192,8 @@ impl<'b> Builder<'b> {
             first_file: to_u32(self.files)?,
             runs: input.runs,
             last_used: input.last_used,
+            wanted: input.wanted,
+            hits: input.hits,
             ..ProfileRecord::default()
         };
         self.profiles = self.profiles.saturating_add(1);
@@ -221,28 +229,35 @@ impl<'b> Builder<'b> {
             return Ok(Outcome::Dropped);
         };
         let room = self.buffer.len().saturating_sub(planes_offset);
-        let Some(page_count) = pages_in(room, input.page_count, input.planes.len()) else {
+        let plane_count = if input.merged {
+            input.planes.len().min(1)
+        } else {
+            input.planes.len()
+        };
+        let Some(page_count) = pages_in(room, input.page_count, plane_count) else {
             return Ok(Outcome::Dropped);
         };
         let stride = plane_stride(page_count);
         let truncated = page_count < input.page_count;
 
         self.copy(path_offset, input.path)?;
-        let mut end = planes_offset;
+        let mut next = planes_offset;
         for plane in input.planes {
-            let next = end.saturating_add(stride);
-            let target = self.buffer.get_mut(end..next).ok_or(Error::NoRoom)?;
-            store_plane(target, plane, page_count);
-            end = next;
+            let end = next.saturating_add(stride);
+            let target = self.buffer.get_mut(next..end).ok_or(Error::NoRoom)?;
+            add_plane(target, plane, page_count);
+            if !input.merged {
+                next = end;
+            }
         }
-        self.end = end;
+        self.end = planes_offset.saturating_add(stride.saturating_mul(plane_count));
 
         let identity = &input.identity;
         let record = FileRecord {
             kind: input.kind,
             flags: if truncated { FILE_TRUNCATED } else { 0 },
             encoding: ENCODING_RAW,
-            plane_count: u16::try_from(input.planes.len()).map_err(|_| Error::BadRecord)?,
+            plane_count: u16::try_from(plane_count).map_err(|_| Error::BadRecord)?,
             path_offset: to_u32(path_offset)?,
             path_len: to_u32(input.path.len())?,
             first_page: input.first_page,
@@ -452,6 +467,14 @@ fn put(
         .get_mut(start..)
         .and_then(encode)
         .ok_or(Error::NoRoom)
+}
+
+/// Sets those of the first `page_count` bits that `source` has, in bytes that were zero at first.
+fn add_plane(target: &mut [u8], source: &[u8], page_count: u32) {
+    for (to, from) in target.iter_mut().zip(source) {
+        *to |= *from;
+    }
+    bitmap::clear_from(target, to_usize(page_count));
 }
 
 /// Copies the first `page_count` bits of `source` and clears what follows them in `target`.

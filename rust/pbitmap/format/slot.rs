@@ -232,6 +232,21 @@ impl<'a> Slot<'a> {
         Self::with_header(header, bytes)
     }
 
+    /// The slot in bytes that [`Slot::parse`] has accepted before and that did not change since.
+    /// If they did, what is read is wrong but inside of them.
+    pub fn checked_before(bytes: &'a [u8]) -> Result<Self> {
+        let header = SlotHeader::parse(bytes)?;
+        let tables = header.tables().ok_or(Error::BadHeader)?;
+        let bytes = bytes
+            .get(..to_usize(header.used_bytes))
+            .ok_or(Error::Truncated)?;
+        Ok(Self {
+            header,
+            tables,
+            bytes,
+        })
+    }
+
     /// Checks the checksum of a slot whose header was checked before.
     fn with_header(header: SlotHeader, bytes: &'a [u8]) -> Result<Self> {
         let tables = header.tables().ok_or(Error::BadHeader)?;
@@ -459,6 +474,19 @@ impl<'a> File<'a> {
         let start = index.checked_mul(stride)?;
         let bytes = self.planes.get(start..start.checked_add(stride)?)?;
         Some(Bitmap::new(bytes, to_usize(self.record.page_count)))
+    }
+
+    /// What the file was when its pages were recorded.
+    pub fn identity(&self) -> FileIdentity {
+        FileIdentity {
+            dev: self.record.dev,
+            ino: self.record.ino,
+            generation: self.record.generation,
+            size: self.record.size,
+            mtime_sec: self.record.mtime_sec,
+            mtime_nsec: self.record.mtime_nsec,
+            build_id: self.build_id(),
+        }
     }
 
     /// The build id of the file.

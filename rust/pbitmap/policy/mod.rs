@@ -12,5 +12,8 @@
     clippy::unwrap_used
 )]
 
+pub mod backoff;
+pub mod merge;
 pub mod plan;
+pub mod profile;
 pub mod window;
