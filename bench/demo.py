@@ -97,7 +97,7 @@ class Results:
         "cold_without": "cold without the module",
         "warm": "warm",
         "cold_unloaded": "cold, annotated, without the module",
-        "train": "trained in one run",
+        "train": "trained in an ordinary run",
         "cold_with": "cold with the module",
         "warm_with": "warm with the module",
     }
@@ -133,7 +133,7 @@ class Results:
     def bitmap(self, name, bitmap):
         """A program whose training left no bitmap has not shown anything."""
         self.bitmaps[name] = bitmap
-        if not bitmap["pages_set"]:
+        if not self.counters.get("writes"):
             counted = ", ".join(f"{counter} {count}" for counter, count in self.counters.items() if count)
             raise Failed(
                 f"{name}: its run left no bitmap (state {bitmap['state']}, generation {bitmap['generation']});"

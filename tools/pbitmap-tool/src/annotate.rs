@@ -202,13 +202,16 @@ impl Slots {
         let needed = slot_size_for(page_count, alignment);
         let slot_size = match capacity {
             Some(capacity) => capacity.max(1).next_multiple_of(alignment),
-            None => needed.unwrap_or(MAX_SLOT as u32),
+            None => needed.map_or(MAX_SLOT as u32, |needed| (needed * 4 + 65536).next_multiple_of(alignment)),
         };
 
         let mut bytes = vec![0; 2 * slot_size as usize];
         let (first, _) = bytes.split_at_mut(slot_size as usize);
-        let template =
+        let mut template =
             SlotHeader::template(image.layout_crc, image.build_id.as_bytes(), image.size);
+        template.profile_by = 1;
+        template.max_profiles = 8;
+        template.planes = 4;
         let mut builder = Builder::new(first, &template, 1, 1)?;
         // There is room for both in the smallest slot.
         let _ = builder.profile(&ProfileInput {
