@@ -158,6 +158,10 @@ def virtme_command(accel, smp, mem, cmdline, share, disks):
     for option in options + cmdline.split():
         command += ["--kopt", option]
     qemu = ["-no-reboot"]
+    if accel != "kvm" and smp > 1:
+        # Emulated in turns: with a thread each, a processor may go on with instructions that another has replaced, and
+        # the kernel patches itself whenever a tracepoint gets or loses its first user, as the module's loading does.
+        qemu += ["-accel", "tcg,thread=single"]
     for number, disk in enumerate(disks):
         qemu += [
             "-drive",

@@ -16,6 +16,7 @@ use super::{
         file::Identity,
         time, //
     },
+    sysctl,
 };
 use kernel::{
     new_mutex,
@@ -114,6 +115,9 @@ impl Programs {
             Some(program) => {
                 program.runs = program.runs.saturating_add(1);
                 program.last_start = table.starts;
+                if sysctl::backoff() == 0 {
+                    program.backoff = Backoff::default();
+                }
                 program.backoff.advise()
             }
             None => Advice::default(),

@@ -196,7 +196,14 @@ impl Recorder {
         Counter::Hits.add(hits);
         Counter::Waste.add(wanted.saturating_sub(hits));
         trace::record(launch.executable, capture.pages(), changed);
-        launch.updatable?;
+        if let Err(reason) = launch.updatable {
+            // Counted at exec.
+            let refusal = Refusal::from(reason);
+            self.rooms
+                .programs
+                .not_written(&launch.executable, refusal.name());
+            return Ok(None);
+        }
         if !changed {
             Counter::Unchanged.add(1);
             self.rooms

@@ -64,6 +64,8 @@ knobs! {
     merge: c"pbitmap_merge" = 2 in 0..=2;
     /// 0: all is read inline, at exec. 1: what fits the device's queue is. 2: nothing is.
     background: c"pbitmap_background" = 1 in 0..=2;
+    /// 1: programs that gain nothing are left alone for a while; 0: each start is treated alike.
+    backoff: c"pbitmap_backoff" = 1 in 0..=1;
 }
 
 /// Logs a line if `vm.pbitmap_enabled` is 2.

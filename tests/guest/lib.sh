@@ -125,6 +125,16 @@ module_load() {
 	insmod "$PBITMAP_KO" || broken "insmod $PBITMAP_KO"
 	[ -r "$STATS" ] || broken "$STATS does not exist after insmod"
 	if [ $exact = yes ]; then set_sysctl early_fault 0; fi
+	if [ "${defaults:-no}" = no ]; then plain_recording; fi
+}
+
+# What most tests stand on: each run is recorded until its end and takes the
+# place of the one before, and no start is treated otherwise than the first. A
+# test of the defaults says `defaults=yes`.
+plain_recording() {
+	set_sysctl window_ms 0
+	set_sysctl merge 0
+	set_sysctl backoff 0
 }
 
 # An exec that is inside the hook holds the module for a moment: try again.
