@@ -72,8 +72,15 @@ impl Mapper {
         })
     }
 
-    /// Follows up a fault at `address` of current, which runs in `space`.
-    pub(crate) fn faulted(&self, space: &Space<'_>, launch: &Launch, address: usize) {
+    /// Follows up a fault at `address` of current, which runs in `space`. If faults were `missed`,
+    /// pages that are not known may have been touched.
+    pub(crate) fn faulted(
+        &self,
+        space: &Space<'_>,
+        launch: &Launch,
+        address: usize,
+        missed: bool,
+    ) {
         // Who maps something at this moment has the next fault soon.
         let Some(locked) = space.try_lock() else {
             return;
@@ -86,10 +93,10 @@ impl Mapper {
         let Some(known) = regions.get(region) else {
             return;
         };
-        locked.settle(&area, region, Some(address), known);
+        locked.settle(&area, region, Some(address), known, !missed);
         if sysctl::early_fault() != 0 {
             if let Some(file) = launch.file(&Inode::of(area.file())) {
-                map_region(&locked, &area, file, region, known);
+                map_region(&locked, &area, file, region, known, missed);
             }
         }
     }
@@ -110,7 +117,7 @@ impl Mapper {
             while at < end {
                 let region = Region::of(at);
                 if let Some(known) = regions.get(region) {
-                    map_region(&locked, area, file, region, known);
+                    map_region(&locked, area, file, region, known, false);
                 }
                 at = region.part(at, end).1;
             }
@@ -141,6 +148,7 @@ fn map_region(
     file: &Known,
     region: Region,
     known: &mut Pages,
+    missed: bool,
 ) {
     let (start, end) = area.addresses();
     let (start, end) = region.part(start, end);
@@ -173,7 +181,7 @@ fn map_region(
         mapped = mapped.saturating_add(page.saturating_sub(set) as u64);
     }
     if mapped != 0 {
-        locked.settle(area, region, None, known);
+        locked.settle(area, region, None, known, !missed);
         Counter::EarlyFaulted.add(mapped);
     }
 }

@@ -289,8 +289,8 @@ impl Watcher for Recorder {
         self.finish(space);
     }
 
-    fn faulted(&self, space: &Space<'_>, address: usize) {
-        self.mapper.faulted(space, &self.launch, address);
+    fn faulted(&self, space: &Space<'_>, address: usize, missed: bool) {
+        self.mapper.faulted(space, &self.launch, address, missed);
     }
 
     fn home(&self) -> &Watches<Self> {

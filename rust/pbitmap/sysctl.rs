@@ -53,7 +53,7 @@ knobs! {
     /// Seconds between two updates of a bitmap; 0: no limit.
     update_interval: c"pbitmap_update_interval" = 0 in 0..=2592000;
     /// A hole of so many pages between two recorded runs is read as well.
-    gap_pages: c"pbitmap_gap_pages" = 4 in 0..=1024;
+    gap_pages: c"pbitmap_gap_pages" = 0 in 0..=1024;
     /// Most pages that one exec reads ahead.
     max_pages: c"pbitmap_max_pages" = 65536 in 0..=1048576;
     /// When a recording ends. 0: with the program. 1: when the start seems over. Else after so many

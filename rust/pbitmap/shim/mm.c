@@ -242,13 +242,14 @@ static bool pbm_is_new(pte_t *ptep, unsigned long addr, u64 *known, bool keep)
 }
 
 /*
- * After a fault at @addr, or 0: forget the accesses to the pages of
- * [@start, @end) that were mapped since the last call and were not asked for.
- * All of it is in one PMD, for which @known has a bit a page. With an @addr only
- * the pages around it are looked at, as far as they are new.
+ * After a fault at @addr, or 0: find the pages of [@start, @end) that were mapped
+ * since the last call, and unless somebody may have used them, which clears
+ * @forget, forget the accesses to those that were not asked for. All of it is in
+ * one PMD, for which @known has a bit a page. With an @addr only the pages around
+ * it are looked at, as far as they are new.
  */
 void pbm_settle(struct mm_struct *mm, unsigned long start, unsigned long end,
-		unsigned long addr, u64 *known)
+		unsigned long addr, u64 *known, bool forget)
 {
 	unsigned long from = start, to = end, at;
 	pte_t *table;
@@ -263,15 +264,16 @@ void pbm_settle(struct mm_struct *mm, unsigned long start, unsigned long end,
 	if (!table)
 		return;
 	for (at = from; at < to; at += PAGE_SIZE)
-		pbm_is_new(table + ((at - start) >> PAGE_SHIFT), at, known, at == addr);
+		pbm_is_new(table + ((at - start) >> PAGE_SHIFT), at, known,
+			   !forget || at == addr);
 	/* A larger folio is mapped whole. */
 	for (at = to; addr && at < end; at += PAGE_SIZE) {
-		if (!pbm_is_new(table + ((at - start) >> PAGE_SHIFT), at, known, false))
+		if (!pbm_is_new(table + ((at - start) >> PAGE_SHIFT), at, known, !forget))
 			break;
 	}
 	for (at = from; addr && at > start; at -= PAGE_SIZE) {
 		if (!pbm_is_new(table + ((at - PAGE_SIZE - start) >> PAGE_SHIFT),
-				at - PAGE_SIZE, known, false))
+				at - PAGE_SIZE, known, !forget))
 			break;
 	}
 	pbm_unlock_table(lock);

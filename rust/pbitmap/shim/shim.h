@@ -106,7 +106,7 @@ bool pbm_area_at(struct mm_struct *mm, unsigned long addr, struct pbm_area *out)
 void pbm_mark_touched(struct mm_struct *mm, unsigned long start,
 		      unsigned long end, u64 *bits, unsigned long bit);
 void pbm_settle(struct mm_struct *mm, unsigned long start, unsigned long end,
-		unsigned long addr, u64 *known);
+		unsigned long addr, u64 *known, bool forget);
 bool pbm_has_table(struct mm_struct *mm, unsigned long addr);
 bool pbm_fault_in(struct mm_struct *mm, unsigned long addr);
 void pbm_map_cached(struct mm_struct *mm, struct file *file, unsigned long start,

@@ -169,6 +169,7 @@ extern "C" {
         end: c_ulong,
         addr: c_ulong,
         known: *mut u64,
+        forget: bool,
     );
     pub(super) fn pbm_has_table(mm: *mut bindings::mm_struct, addr: c_ulong) -> bool;
     pub(super) fn pbm_fault_in(mm: *mut bindings::mm_struct, addr: c_ulong) -> bool;

@@ -274,13 +274,15 @@ impl Locked<'_> {
 
     /// Forgets the accesses to the pages of `area` in `region` that were mapped since the last
     /// call, which `known` remembers: mapped is not touched. After a fault at an address, that
-    /// page was touched, and what was mapped with it is around it.
+    /// page was touched, and what was mapped with it is around it. Without `forget` they are known
+    /// then, but count as touched.
     pub(crate) fn settle(
         &self,
         area: &Area,
         region: Region,
         fault: Option<usize>,
         known: &mut [u64; REGION_WORDS],
+        forget: bool,
     ) {
         let (start, end) = region.part(area.start, area.end);
         if start >= end {
@@ -289,7 +291,7 @@ impl Locked<'_> {
         let fault = fault.map_or(0, |address| address >> PAGE_SHIFT << PAGE_SHIFT);
         // SAFETY: The lock is held; the addresses are in one region, for which `known` has a bit a
         // page.
-        unsafe { ffi::pbm_settle(self.mm, start, end, fault, known.as_mut_ptr()) };
+        unsafe { ffi::pbm_settle(self.mm, start, end, fault, known.as_mut_ptr(), forget) };
     }
 
     /// Whether there is a page table for `address`.

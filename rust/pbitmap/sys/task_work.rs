@@ -94,9 +94,6 @@ unsafe extern "C" fn run<T: OnReturn>(head: *mut bindings::callback_head) {
 
 /// What a [`Repeated`] does, each time it was asked for.
 pub(crate) trait RepeatedWork: Send + Sync + 'static {
-    /// The work, which is inside of this.
-    fn repeated(&self) -> &Repeated;
-
     /// Does it, in the task that asked and with what it gave.
     fn run(&self, argument: usize);
 }
@@ -124,12 +121,21 @@ impl Repeated {
         })
     }
 
-    /// Has current do the work of `owner` before it next returns to user mode, unless it is queued.
-    /// The caller sees to it that `owner` does not lose its last reference meanwhile.
-    pub(crate) fn ask<T: RepeatedWork>(owner: ArcBorrow<'_, T>, argument: usize, _waiter: &Waiter) {
-        let this = owner.repeated();
+    /// Has current do the work of `owner` before it next returns to user mode. False if it is
+    /// queued already, or current is about to exit. The caller sees to it that `owner` does not
+    /// lose its last reference meanwhile.
+    ///
+    /// # Safety
+    ///
+    /// `this` is inside of what `owner` refers to.
+    pub(crate) unsafe fn ask<T: RepeatedWork>(
+        owner: ArcBorrow<'_, T>,
+        this: &Self,
+        argument: usize,
+        _waiter: &Waiter,
+    ) -> bool {
         if this.asked.xchg(true, Full) {
-            return;
+            return false;
         }
         this.argument.store(argument, Relaxed);
         let head = this.head.get();
@@ -148,11 +154,12 @@ impl Repeated {
             )
         };
         if added != 0 {
+            this.asked.store(false, Release);
             // SAFETY: The work was refused, so that the reference is still ours.
-            let owner = unsafe { Arc::from_raw(raw) };
-            owner.repeated().asked.store(false, Release);
+            drop(unsafe { Arc::from_raw(raw) });
             PENDING.fetch_sub(1, Release);
         }
+        added == 0
     }
 
     /// The function of the work.

@@ -70,8 +70,9 @@ pub(crate) trait Watcher: Send + Sync + 'static {
     fn ended(&self, space: &Space<'_>);
 
     /// Current, which runs in `space`, had a page fault at `address`, which is handled, and returns
-    /// to user mode. Of faults of several threads at a time some are left out.
-    fn faulted(&self, space: &Space<'_>, address: usize);
+    /// to user mode. Of faults of many threads at a time some are `missed`, from then on that is
+    /// true.
+    fn faulted(&self, space: &Space<'_>, address: usize, missed: bool);
 
     /// The watches that this one was added to, which it keeps alive.
     fn home(&self) -> &Watches<Self>
@@ -94,7 +95,8 @@ pub(crate) struct Watch<T: Watcher> {
     #[pin]
     notifier: Opaque<bindings::mmu_interval_notifier>,
     #[pin]
-    fault: Repeated,
+    faults: [Repeated; FAULTS],
+    missed: AtomicFlag,
     mm: ARef<Mm>,
     watcher: T,
 }
@@ -111,6 +113,10 @@ impl_list_item! {
 unsafe impl<T: Watcher> Send for Watch<T> {}
 // SAFETY: As above.
 unsafe impl<T: Watcher> Sync for Watch<T> {}
+
+/// Faults of one address space that are followed up at a time: one a thread, and one of a parent
+/// that waits in `vfork()`.
+const FAULTS: usize = 4;
 
 /// One past the last address that a program can map: `TASK_SIZE_MAX` or more on every 64-bit
 /// machine, and still below the kernel's.
@@ -170,13 +176,10 @@ impl<T: Watcher> Watch<T> {
 }
 
 impl<T: Watcher> RepeatedWork for Watch<T> {
-    fn repeated(&self) -> &Repeated {
-        &self.fault
-    }
-
     fn run(&self, address: usize) {
         if let Some(space) = Space::of_current(&self.mm) {
-            self.watcher.faulted(&space, address);
+            self.watcher
+                .faulted(&space, address, self.missed.load(Relaxed));
         }
     }
 }
@@ -235,7 +238,8 @@ impl<T: Watcher> Watches<T> {
             try_pin_init!(Watch {
                 links <- ListLinks::new(),
                 notifier: Opaque::uninit(),
-                fault <- Repeated::new(),
+                faults <- pin_init::pin_init_array_from_fn(|_| Repeated::new()),
+                missed: AtomicFlag::new(false),
                 mm: ARef::from(mm),
                 watcher,
             }? Error),
@@ -268,7 +272,13 @@ impl<T: Watcher> Watches<T> {
             .iter()
             .find(|watch| watch.mm.as_raw().cast_const() == mm);
         if let Some(watch) = found {
-            Repeated::ask(watch, address, waiter);
+            let asked = watch.faults.iter().any(|fault| {
+                // SAFETY: The works are inside of the watch.
+                unsafe { Repeated::ask(watch, fault, address, waiter) }
+            });
+            if !asked {
+                watch.missed.store(true, Relaxed);
+            }
         }
     }
 

@@ -209,7 +209,7 @@ impl Slots {
         let (first, _) = bytes.split_at_mut(slot_size as usize);
         let mut template =
             SlotHeader::template(image.layout_crc, image.build_id.as_bytes(), image.size);
-        template.profile_by = 0;
+        template.profile_by = 1;
         template.max_profiles = 8;
         template.planes = 4;
         let mut builder = Builder::new(first, &template, 1, 1)?;
