@@ -248,6 +248,15 @@ exact_faults() {
 	echo 4096 >$around || broken "$around"
 }
 
+# huge_pages always|never - whether khugepaged looks at programs. An exec wakes it,
+# and of a file's 2 MiB range that has one page mapped it reads in all 512 and maps
+# them: no test can then tell which pages are there, and why. So it is off, but in
+# its own test.
+huge_pages() {
+	local setting=/sys/kernel/mm/transparent_hugepage/enabled
+	grep -q "\\[$1\\]" $setting || echo "$1" >$setting || broken "$setting"
+}
+
 # From here on nothing of any disk is in memory, as far as the kernel can.
 cold() {
 	sync
@@ -350,5 +359,6 @@ finish() {
 mountpoint -q /sys/kernel/debug || mount -t debugfs none /sys/kernel/debug
 mountpoint -q /sys/kernel/tracing || mount -t tracefs none /sys/kernel/tracing 2>/dev/null
 if loaded; then rmmod pbitmap; fi
+huge_pages never
 log_mark
 trap finish EXIT
