@@ -28,6 +28,9 @@ export LC_ALL=C
 # shellcheck source=hot-files.sh
 . "$(dirname "${BASH_SOURCE[0]}")/hot-files.sh"
 use_hot_files "$PBITMAP_HELPERS/hot-files.tar"
+# shellcheck source=real-files.sh
+. "$(dirname "${BASH_SOURCE[0]}")/real-files.sh"
+PBITMAP_TARS=${PBITMAP_TARS:-$PBITMAP_HELPERS}
 if [ ! -d /tmp/pbitmap-programs ]; then
 	mkdir /tmp/pbitmap-programs
 	cp "$PBITMAP_TOOL" "$PBITMAP_KO" "$PBITMAP_HELPERS"/[!.]* /tmp/pbitmap-programs
@@ -286,6 +289,16 @@ starts() {
 recorded() {
 	local first count
 	tool show --pages "$1" | while read -r first count; do seq "$first" $((first + count - 1)); done
+}
+
+# recorded_files FILE - the paths of the files in its bitmap, with the number of
+# pages that are wanted of each; the executable is called "-"
+recorded_files() {
+	tool show --json "$1" | python3 -c '
+import json, sys
+for profile in json.load(sys.stdin)["profiles"]:
+    for file in profile["files"]:
+        print(file["path"] or "-", file["wanted"])'
 }
 
 # slot_field FILE NAME - generation, updated, runs, pages or slot

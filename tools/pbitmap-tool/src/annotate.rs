@@ -10,10 +10,11 @@ use object::ReadRef;
 use pbitmap_core::format::{
     layout::{FILE_EXECUTABLE, PROFILE_DEFAULT},
     slot::{slot_size_for, Builder, FileInput, ProfileInput, SlotHeader},
-    MAX_SLOT,
+    MAX_PLANES, MAX_PROFILES, MAX_SLOT,
 };
 
 use crate::{
+    capacity::{slot_bytes, Libraries, ProfileBy},
     elf_edit::{self, find_undo, Undo, Write},
     image::{Image, Purpose},
     inspect::{pages_of, Inspection, State},
@@ -22,16 +23,30 @@ use crate::{
 };
 
 /// What `annotate` may do.
-#[derive(Args, Clone, Debug, Default)]
+#[derive(Args, Clone, Debug)]
 pub struct Options {
     /// Replace a bitmap that the file has already by an empty one
     #[arg(short, long)]
     pub force: bool,
 
     /// Bytes for each of the two copies of the bitmap, such as 64K: at most 1M, rounded up to the
-    /// alignment. Without this: as few as hold a bit for every page of the program
+    /// alignment. Without this: enough for the program, the libraries that it is linked with and
+    /// some more files
     #[arg(long, value_name = "BYTES", value_parser = parse_capacity)]
     pub capacity: Option<u32>,
+
+    /// What tells the modes of the program apart, each of which has a profile of its own
+    #[arg(long, value_name = "WHAT", value_enum, default_value_t)]
+    pub profile_by: ProfileBy,
+
+    /// How many profiles are kept, the least recently used one being replaced: 1 to 64 [default: 4
+    /// by name, 8 by script or argument]
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u16).range(1..=MAX_PROFILES as i64))]
+    pub profiles: Option<u16>,
+
+    /// How many runs are remembered of each profile: 1 to 8
+    #[arg(long, value_name = "NUMBER", default_value_t = DEFAULT_PLANES, value_parser = clap::value_parser!(u16).range(1..=MAX_PLANES as i64))]
+    pub planes: u16,
 
     /// Replace a file that has other hard links; those keep the old file
     #[arg(long)]
@@ -46,6 +61,24 @@ pub struct Options {
     /// self-extracting archives: many of those do not find it any more afterwards
     #[arg(long)]
     pub allow_appended: bool,
+}
+
+/// Runs that are remembered if nobody says.
+const DEFAULT_PLANES: u16 = 4;
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            force: false,
+            capacity: None,
+            profile_by: ProfileBy::default(),
+            profiles: None,
+            planes: DEFAULT_PLANES,
+            break_hard_links: false,
+            allow_library: false,
+            allow_appended: false,
+        }
+    }
 }
 
 /// What was done to a file.
@@ -143,7 +176,7 @@ pub fn annotate(path: &Path, options: &Options) -> Result<Annotated> {
         _ => {
             let image = original(data)?;
             check_purpose(&image, options)?;
-            let slots = Slots::new(&image, options.capacity)?;
+            let slots = Slots::new(&image, Libraries::of(path), options)?;
             let done = Done::Annotated {
                 slot_size: slots.slot_size,
                 pages: pages_of(image.size),
@@ -196,22 +229,34 @@ pub struct Slots {
 
 impl Slots {
     /// Two slots for `image`: the first one says that nothing was recorded yet.
-    pub fn new(image: &Image, capacity: Option<u32>) -> Result<Self> {
+    pub fn new(image: &Image, libraries: Option<Libraries>, options: &Options) -> Result<Self> {
         let alignment = u32::try_from(image.alignment())?;
         let page_count = u32::try_from(pages_of(image.size)).unwrap_or(u32::MAX);
+        let profiles = options
+            .profiles
+            .unwrap_or_else(|| options.profile_by.profiles());
         let needed = slot_size_for(page_count, alignment);
-        let slot_size = match capacity {
-            Some(capacity) => capacity.max(1).next_multiple_of(alignment),
-            None => needed.map_or(MAX_SLOT as u32, |needed| (needed * 4 + 65536).next_multiple_of(alignment)),
-        };
+        let wanted = slot_bytes(
+            page_count.into(),
+            libraries,
+            options.profile_by,
+            profiles,
+            options.planes,
+        );
+        let slot_size = options
+            .capacity
+            .map_or(u32::try_from(wanted)?, |capacity| capacity.max(1))
+            .next_multiple_of(alignment)
+            .min(MAX_SLOT as u32);
 
         let mut bytes = vec![0; 2 * slot_size as usize];
         let (first, _) = bytes.split_at_mut(slot_size as usize);
-        let mut template =
-            SlotHeader::template(image.layout_crc, image.build_id.as_bytes(), image.size);
-        template.profile_by = 1;
-        template.max_profiles = 8;
-        template.planes = 4;
+        let template = SlotHeader {
+            profile_by: options.profile_by.kind(),
+            max_profiles: profiles,
+            planes: options.planes,
+            ..SlotHeader::template(image.layout_crc, image.build_id.as_bytes(), image.size)
+        };
         let mut builder = Builder::new(first, &template, 1, 1)?;
         // There is room for both in the smallest slot.
         let _ = builder.profile(&ProfileInput {

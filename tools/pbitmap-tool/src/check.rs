@@ -6,10 +6,11 @@ use std::path::Path;
 
 use anyhow::Result;
 use clap::Args;
+use pbitmap_core::format::slot::Slot;
 
 use crate::{
     inspect::{Inspection, State},
-    report::{Pages, Report},
+    report::{Pages, Report, Selection},
     show::gap_pages,
     target::Target,
 };
@@ -44,7 +45,7 @@ pub fn check(path: &Path, options: &Options) -> Result<(State, String)> {
     let inspection = Inspection::new(&contents)?;
     let mut text = String::new();
     if options.json {
-        let report = Report::new(path, &inspection, gap_pages());
+        let report = Report::new(path, &inspection, Selection::default(), gap_pages());
         text = serde_json::to_string(&report)? + "\n";
     } else if !options.quiet {
         let path = path.display();
@@ -56,16 +57,31 @@ pub fn check(path: &Path, options: &Options) -> Result<(State, String)> {
     Ok((inspection.state(), text))
 }
 
+/// What the profile that was used last has, in words.
+fn recorded(slot: &Slot<'_>) -> String {
+    let Some((profile, _)) = Selection::default().find(slot) else {
+        return "nothing recorded yet".to_owned();
+    };
+    let files: Vec<Pages> = slot
+        .files(&profile)
+        .map(|file| Pages::of(&profile, &file))
+        .collect();
+    let pages: usize = files.iter().map(|file| file.bitmap().count()).sum();
+    match files.len() {
+        1 => format!("{pages} pages"),
+        files => format!("{pages} pages of {files} files"),
+    }
+}
+
 /// The state in words, and what to do about it.
 pub fn describe(inspection: &Inspection<'_>) -> String {
     let chosen = inspection.section.map(|section| section.chosen);
     match (inspection.state(), chosen) {
         (State::Valid, Some(Ok((index, slot)))) => {
-            let pages = Pages::of(&slot);
             let header = slot.header();
             let recorded = match header.updated {
                 0 => "nothing recorded yet".to_owned(),
-                _ => format!("{} of {} pages", pages.bitmap.count(), pages.total),
+                _ => recorded(&slot),
             };
             let generation = header.generation;
             format!("valid and armed: slot {index}, generation {generation}, {recorded}")

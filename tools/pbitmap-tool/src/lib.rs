@@ -15,6 +15,7 @@
 )]
 
 pub mod annotate;
+pub mod capacity;
 pub mod check;
 pub mod elf_edit;
 pub mod image;

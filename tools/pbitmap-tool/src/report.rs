@@ -12,9 +12,12 @@ use pbitmap_core::{
             FILE_EXECUTABLE, PROFILE_BY_ARGUMENT, PROFILE_BY_NAME, PROFILE_BY_SCRIPT,
             PROFILE_DEFAULT,
         },
-        slot::{File, Slot},
+        slot::{File, Profile, Slot},
     },
-    policy::plan::{Limits, Plan},
+    policy::{
+        merge::Wanted,
+        plan::{Limits, Plan},
+    },
 };
 use serde::Serialize;
 
@@ -45,7 +48,7 @@ pub struct Report {
     pub generation: Option<u64>,
     /// When the last recording was stored, in seconds since the epoch; null if there is none.
     pub updated: Option<u64>,
-    /// Recordings that went into the default profile.
+    /// Recordings that went into the profile that was used last, or the one that was asked for.
     pub runs: Option<u32>,
     /// Bytes of a page.
     pub page_size: Option<u32>,
@@ -109,6 +112,10 @@ pub struct ProfileReport {
     pub runs: u32,
     /// When it was last recorded, in seconds since the epoch; null for never.
     pub last_used: Option<u64>,
+    /// Pages that had been made ready for that run.
+    pub wanted: u32,
+    /// Those of them that it touched.
+    pub hits: u32,
     /// Its files.
     pub files: Vec<FileReport>,
 }
@@ -126,28 +133,41 @@ pub struct FileReport {
     pub page_count: u32,
     /// Set bits of each plane, the newest first.
     pub planes: Vec<u64>,
+    /// Pages that the kernel has ready for a start: those that several of the planes have.
+    pub wanted: u64,
+    /// The same as runs: the first page and how many.
+    pub wanted_runs: Vec<[u64; 2]>,
     /// Whether pages were dropped for lack of room.
     pub truncated: bool,
 }
 
-/// The pages of the program itself in a slot.
-#[derive(Clone, Copy, Debug)]
-pub struct Pages<'d> {
+/// The pages of one file that the kernel has ready for a start.
+#[derive(Clone, Debug)]
+pub struct Pages {
     /// A bit for each page of the file.
-    pub bitmap: Bitmap<'d>,
+    bytes: Vec<u8>,
     /// How many pages the file has.
     pub total: u64,
 }
 
-impl<'d> Pages<'d> {
-    /// The newest recording of the default profile; no page if there is none.
-    pub fn of(slot: &Slot<'d>) -> Self {
+impl Pages {
+    /// What is wanted of `file` in `profile`.
+    pub fn of(profile: &Profile<'_>, file: &File<'_>) -> Self {
+        let wanted = Wanted::new(file, profile.record.runs);
         Self {
-            bitmap: executable(slot)
-                .and_then(|file| file.plane(0))
-                .unwrap_or(Bitmap::new(&[], 0)),
-            total: pages_of(slot.header().elf_size),
+            bytes: (0..wanted.len().div_ceil(64))
+                .flat_map(|index| wanted.word(index).to_le_bytes())
+                .collect(),
+            total: match file.record.kind {
+                FILE_EXECUTABLE => u64::from(file.record.page_count),
+                _ => pages_of(file.record.size),
+            },
         }
+    }
+
+    /// The pages.
+    pub fn bitmap(&self) -> Bitmap<'_> {
+        Bitmap::new(&self.bytes, usize::try_from(self.total).unwrap_or(usize::MAX))
     }
 
     /// What the kernel would read of them.
@@ -161,7 +181,7 @@ impl<'d> Pages<'d> {
             gap_pages,
             ..Planned::default()
         };
-        Plan::new(self.bitmap, 0, limits).fold(start, |planned, run| Planned {
+        Plan::new(self.bitmap(), 0, limits).fold(start, |planned, run| Planned {
             runs: planned.runs + 1,
             pages: planned.pages + u64::from(run.pages),
             ..planned
@@ -169,14 +189,55 @@ impl<'d> Pages<'d> {
     }
 }
 
+/// Which profile and which of its files to look at.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Selection<'a> {
+    /// The key of the profile; the one that was used last if there is none.
+    pub profile: Option<&'a str>,
+    /// The path of the file; the program itself if there is none.
+    pub file: Option<&'a str>,
+}
+
+impl Selection<'_> {
+    /// The profile and the file.
+    pub fn find<'d>(&self, slot: &Slot<'d>) -> Option<(Profile<'d>, File<'d>)> {
+        let profile = match self.profile {
+            Some(key) => slot
+                .profiles()
+                .find(|profile| profile.key() == key.as_bytes()),
+            None => slot
+                .profiles()
+                .max_by_key(|profile| (profile.record.runs != 0, profile.record.last_used)),
+        }?;
+        let file = match self.file {
+            Some(path) => slot
+                .files(&profile)
+                .find(|file| file.path() == path.as_bytes()),
+            None => slot.executable(&profile),
+        }?;
+        Some((profile, file))
+    }
+}
+
 impl Report {
     /// Reports on what was found in the file named `file`.
-    pub fn new(file: &Path, inspection: &Inspection<'_>, gap_pages: u32) -> Self {
+    pub fn new(
+        file: &Path,
+        inspection: &Inspection<'_>,
+        selection: Selection<'_>,
+        gap_pages: u32,
+    ) -> Self {
         let slot = inspection.slot();
         let header = slot.map(|(_, slot)| *slot.header());
-        let pages = slot.map(|(_, slot)| Pages::of(&slot));
-        let total = pages.map_or(0, |pages| pages.total);
-        let set = pages.map_or(0, |pages| pages.bitmap.count() as u64);
+        let selected = slot.and_then(|(_, slot)| selection.find(&slot));
+        let pages = selected.map(|(profile, file)| Pages::of(&profile, &file));
+        let total = match selection.file {
+            None => header.map_or(0, |header| pages_of(header.elf_size)),
+            Some(_) => pages.as_ref().map_or(0, |pages| pages.total),
+        };
+        let set = pages
+            .as_ref()
+            .map_or(0, |pages| pages.bitmap().count() as u64);
         Self {
             file: file.to_string_lossy().into_owned(),
             state: inspection.state(),
@@ -195,17 +256,13 @@ impl Report {
             slot_size: header.map(|header| header.slot_size),
             generation: header.map(|header| header.generation),
             updated: header.and_then(|header| time(header.updated)),
-            runs: slot
-                .and_then(|(_, slot)| slot.default_profile())
-                .map(|profile| profile.record.runs),
+            runs: selected.map(|(profile, _)| profile.record.runs),
             page_size: header.map(|header| header.page_size),
             elf_size: header.map(|header| header.elf_size),
             pages_total: total,
             pages_set: set,
             percent: percent(set, total),
-            truncated: slot
-                .and_then(|(_, slot)| executable(&slot))
-                .is_some_and(|file| file.is_truncated()),
+            truncated: selected.is_some_and(|(_, file)| file.is_truncated()),
             planned: pages.map_or_else(
                 || Planned {
                     gap_pages,
@@ -226,11 +283,6 @@ impl Report {
     }
 }
 
-/// The record of the program itself in the default profile.
-fn executable<'d>(slot: &Slot<'d>) -> Option<File<'d>> {
-    slot.executable(&slot.default_profile()?)
-}
-
 fn profiles(slot: &Slot<'_>) -> Vec<ProfileReport> {
     slot.profiles()
         .map(|profile| ProfileReport {
@@ -244,15 +296,18 @@ fn profiles(slot: &Slot<'_>) -> Vec<ProfileReport> {
             key: String::from_utf8_lossy(profile.key()).into_owned(),
             runs: profile.record.runs,
             last_used: time(profile.record.last_used),
+            wanted: profile.record.wanted,
+            hits: profile.record.hits,
             files: slot
                 .files(&profile)
-                .map(|file| file_report(&file))
+                .map(|file| file_report(&profile, &file))
                 .collect(),
         })
         .collect()
 }
 
-fn file_report(file: &File<'_>) -> FileReport {
+fn file_report(profile: &Profile<'_>, file: &File<'_>) -> FileReport {
+    let pages = Pages::of(profile, file);
     FileReport {
         kind: match file.record.kind {
             FILE_EXECUTABLE => "executable",
@@ -264,6 +319,12 @@ fn file_report(file: &File<'_>) -> FileReport {
         planes: (0..usize::from(file.record.plane_count))
             .map_while(|plane| file.plane(plane))
             .map(|plane| plane.count() as u64)
+            .collect(),
+        wanted: pages.bitmap().count() as u64,
+        wanted_runs: pages
+            .bitmap()
+            .runs()
+            .map(|(first, count)| [first as u64, count as u64])
             .collect(),
         truncated: file.is_truncated(),
     }

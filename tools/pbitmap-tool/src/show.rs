@@ -16,7 +16,7 @@ use crate::{
     check::{describe, exit_code, notes},
     inspect::{Inspection, State},
     page_map::{self, Style},
-    report::{Pages, Report},
+    report::{Pages, ProfileReport, Report, Selection},
     target::Target,
 };
 
@@ -24,7 +24,7 @@ use crate::{
 const GAP_SYSCTL: &str = "/proc/sys/vm/pbitmap_gap_pages";
 
 /// What is assumed where the kernel does not say.
-const DEFAULT_GAP_PAGES: u32 = 4;
+const DEFAULT_GAP_PAGES: u32 = 0;
 
 /// Columns of a picture that does not go to a terminal.
 const DEFAULT_WIDTH: usize = 80;
@@ -56,9 +56,26 @@ pub struct Options {
     #[arg(long, value_name = "PAGES")]
     pub gap: Option<u32>,
 
+    /// The profile to look at, by its key [default: the one that was used last]
+    #[arg(long, value_name = "KEY")]
+    pub profile: Option<String>,
+
+    /// The file to look at, by its path [default: the program itself]
+    #[arg(long, value_name = "PATH")]
+    pub file: Option<String>,
+
     /// The program
     #[arg(value_name = "ELF")]
     pub path: PathBuf,
+}
+
+impl Options {
+    fn selection(&self) -> Selection<'_> {
+        Selection {
+            profile: self.profile.as_deref(),
+            file: self.file.as_deref(),
+        }
+    }
 }
 
 /// Shows the bitmap of a program and returns the exit code.
@@ -67,13 +84,16 @@ pub fn show(options: &Options, out: &mut dyn Write) -> Result<u8> {
     let target = Target::open(path)?;
     let contents = target.contents()?;
     let inspection = Inspection::new(&contents)?;
+    let selection = options.selection();
     if options.json {
-        let report = Report::new(path, &inspection, options.gap.unwrap_or_else(gap_pages));
+        let gap = options.gap.unwrap_or_else(gap_pages);
+        let report = Report::new(path, &inspection, selection, gap);
         serde_json::to_writer_pretty(&mut *out, &report)?;
         writeln!(out)?;
     } else if options.pages {
-        if let Some((_, slot)) = inspection.slot() {
-            for (first, count) in Pages::of(&slot).bitmap.runs() {
+        let slot = inspection.slot().map(|(_, slot)| slot);
+        if let Some((profile, file)) = slot.and_then(|slot| selection.find(&slot)) {
+            for (first, count) in Pages::of(&profile, &file).bitmap().runs() {
                 writeln!(out, "{first} {count}")?;
             }
         }
@@ -106,7 +126,9 @@ fn summary(
         return Ok(());
     };
     let header = slot.header();
-    let report = Report::new(path, inspection, options.gap.unwrap_or_else(gap_pages));
+    let selection = options.selection();
+    let gap = options.gap.unwrap_or_else(gap_pages);
+    let report = Report::new(path, inspection, selection, gap);
     line(
         "slot",
         format!(
@@ -153,27 +175,69 @@ fn summary(
         "identity",
         format!("layout {:08x}{build_id}", header.layout_crc),
     )?;
-    let others = report.profiles.len().saturating_sub(1);
-    if others != 0 {
-        line("profiles", format!("{} (--json shows them)", others + 1))?;
+    let selected = selection.find(&slot);
+    if report.profiles.iter().any(|profile| profile.runs != 0) {
+        writeln!(out)?;
+        for row in table(&report.profiles) {
+            writeln!(out, "  {row}")?;
+        }
     }
-
-    let pages = Pages::of(&slot);
-    if report.pages_set != 0 {
+    if let Some((profile, file)) = selected.filter(|_| report.pages_set != 0) {
+        let pages = Pages::of(&profile, &file);
         let style = match options.ascii || !has_utf8() {
             true => page_map::ASCII,
             false => page_map::UNICODE,
         };
-        let total = usize::try_from(pages.total).unwrap_or(usize::MAX);
+        let total = usize::try_from(report.pages_total).unwrap_or(usize::MAX);
         writeln!(out)?;
         write!(out, "{}", picture(&pages, total, options.width, &style))?;
     }
     Ok(())
 }
 
-fn picture(pages: &Pages<'_>, total: usize, width: Option<usize>, style: &Style) -> String {
+/// A line for each profile and each of its files, aligned.
+fn table(profiles: &[ProfileReport]) -> Vec<String> {
+    let mut rows = vec![["pages".to_owned(), "hits".to_owned(), "file".to_owned()]];
+    for profile in profiles.iter().filter(|profile| profile.runs != 0) {
+        let wanted: u64 = profile.files.iter().map(|file| file.wanted).sum();
+        let hits = match profile.wanted {
+            0 => "-".to_owned(),
+            wanted => format!("{} %", u64::from(profile.hits) * 100 / u64::from(wanted)),
+        };
+        let name = match profile.key.as_str() {
+            "" => profile.kind.to_owned(),
+            key => format!("{} {key}", profile.kind),
+        };
+        let runs = profile.runs;
+        let recordings = if runs == 1 { "recording" } else { "recordings" };
+        rows.push([
+            wanted.to_string(),
+            hits,
+            format!("{name}, {runs} {recordings}"),
+        ]);
+        for file in &profile.files {
+            let path = match file.path.as_str() {
+                "" => "the program itself",
+                path => path,
+            };
+            rows.push([file.wanted.to_string(), String::new(), format!("  {path}")]);
+        }
+    }
+    let width = |column: usize| {
+        rows.iter()
+            .filter_map(|row| row.get(column).map(String::len))
+            .max()
+            .unwrap_or(0)
+    };
+    let (pages, hits) = (width(0), width(1));
+    rows.iter()
+        .map(|[count, rate, what]| format!("{count:>pages$}  {rate:>hits$}  {what}"))
+        .collect()
+}
+
+fn picture(pages: &Pages, total: usize, width: Option<usize>, style: &Style) -> String {
     let width = width.unwrap_or_else(terminal_width);
-    page_map::draw(&pages.bitmap, total, width, style)
+    page_map::draw(&pages.bitmap(), total, width, style)
 }
 
 /// How large a hole the kernel reads, as far as it says.
