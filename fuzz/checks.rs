@@ -12,14 +12,19 @@ use pbitmap_core::{
         crc32c::crc32c,
         elf::{self, Header, PT_LOAD},
         error::Error,
-        layout::{FILE_BY_PATH, FILE_EXECUTABLE, PROFILE_DEFAULT},
+        layout::{FILE_BY_PATH, FILE_EXECUTABLE, PROFILE_BY_NAME, PROFILE_DEFAULT},
         slot::{
-            choose, order, rewrite_executable, BuildId, Builder, FileIdentity, FileInput, Identity,
-            Outcome, ProfileInput, Slot, SlotHeader,
+            choose, order, BuildId, Builder, FileIdentity, FileInput, Identity, Outcome,
+            ProfileInput, Slot, SlotHeader,
         },
+        update::{self, Key, Seen},
         MAX_PHNUM, MAX_SHNUM, PAGE_SIZE,
     },
-    policy::plan::{Limits, Plan, Run},
+    policy::{
+        merge::Merge,
+        plan::{Limits, Plan, Run},
+        profile,
+    },
 };
 
 /// `bytes` are a file.
@@ -175,39 +180,108 @@ fn walk(slot: &Slot<'_>) {
     }
 }
 
-/// Makes the slot that follows `slot`.
+/// Makes slots that follow `slot`: runs of each kind, in a mode that it has and in one that it may
+/// not have.
 fn rewrite(slot: &Slot<'_>, pages: &[u8]) {
+    let pages = pages.get(..512).unwrap_or(pages);
+    let known = slot.profiles().last();
+    let keys = [
+        known.map_or(&b""[..], |profile| profile.key()),
+        pages.get(..3).unwrap_or_default(),
+    ];
+    for merge in [Merge::Replace, Merge::Or, Merge::Age] {
+        for bytes in keys {
+            let kind = match (known, bytes) {
+                (_, b"") => PROFILE_DEFAULT,
+                (Some(profile), bytes) if profile.key() == bytes => profile.record.kind,
+                _ => PROFILE_BY_NAME,
+            };
+            follow(slot, pages, merge, Key { kind, bytes });
+        }
+    }
+}
+
+fn follow(slot: &Slot<'_>, pages: &[u8], merge: Merge, key: Key<'_>) {
     let size = slot.header().slot_size as usize;
     let identity = Identity {
         layout_crc: slot.header().layout_crc,
         page_size: slot.header().page_size,
     };
-    let mut out = vec![0xee; size + 8];
-    let used = match rewrite_executable(slot, &mut out, pages, 77) {
-        Ok(used) => used,
-        Err(Error::NoExecutable | Error::NoRoom | Error::GenerationExhausted) => return,
-        Err(error) => panic!("rewriting says {error:?}"),
+    let run = update::Run {
+        key,
+        merge,
+        wanted: 5,
+        hits: 4,
+        now: 77,
     };
-    assert_eq!(out[size..], [0xee; 8], "wrote past the slot");
-    assert!(used <= size);
-    assert!(out[used..size].iter().all(|byte| *byte == 0));
+    // What the program has itself, a library that the slot knows, and one that it may not know.
+    let known = slot
+        .profiles()
+        .flat_map(|profile| slot.files(&profile))
+        .find(|file| !file.path().is_empty());
+    let touched = Bitmap::new(pages, usize::MAX);
+    let own = Seen {
+        path: b"",
+        identity: FileIdentity::default(),
+        pages: touched,
+    };
+    let library = Seen {
+        path: known.map_or(b"/lib/a", |file| file.path()),
+        identity: known.map_or(FileIdentity::default(), |file| file.identity()),
+        pages: touched,
+    };
+    let other = Seen {
+        path: b"/lib/b",
+        ..own
+    };
+    let files = [own, library, other];
+    let seen = || files.iter().copied();
+    let stored = update::is_stored(slot, &run, seen());
 
+    let mut out = vec![0xee; size];
+    let report = match update::update(slot, &mut out, &run, seen()) {
+        Ok(report) => report,
+        Err(Error::NoRoom | Error::GenerationExhausted | Error::BadSlotSize | Error::BadRecord) => {
+            return
+        }
+        Err(error) => panic!("an update says {error:?}"),
+    };
+    assert!(report.used <= size);
+    assert!(out[report.used..].iter().all(|byte| *byte == 0));
     let next = Slot::parse(&out, &identity).unwrap();
+    assert_eq!(next.verify(), Ok(()));
     assert_eq!(next.header().generation, slot.header().generation + 1);
     assert_eq!(next.header().updated, 77);
-    assert_eq!(next.profiles().count(), slot.profiles().count());
-    let profile = next.default_profile().unwrap();
-    assert_eq!(profile.record.last_used, 77);
-    let file = next.executable(&profile).unwrap();
-    let plane = file.plane(0).unwrap();
-    let all = Bitmap::new(pages, usize::MAX);
-    assert!(plane.same_bits(&Bitmap::new(pages, plane.len())));
-    assert_eq!(file.is_truncated(), all.count() > plane.count());
+    assert!(next.profiles().count() <= usize::from(slot.header().max_profiles.max(1)));
 
-    let mut exact = vec![0; used];
-    let again = rewrite_executable(slot, &mut exact, pages, 77);
-    assert_eq!(again, Ok(used));
-    assert_eq!(exact, out[..used]);
+    let profile = next.profiles().next().unwrap();
+    assert!(profile::is_of(&profile, &key));
+    assert_eq!((profile.record.wanted, profile.record.hits), (5, 4));
+    assert_eq!(profile.record.last_used, 77);
+    if let Some(file) = next.executable(&profile) {
+        let plane = file.plane(0).unwrap();
+        let newest = Bitmap::new(pages, plane.len());
+        for page in newest.runs().map(|(first, _)| first) {
+            assert!(plane.get(page), "a page that was touched is not there");
+        }
+        if merge != Merge::Or {
+            assert!(plane.same_bits(&newest));
+        }
+    }
+    let whole = report == update::Report { used: report.used, ..update::Report::default() };
+    if merge != Merge::Age && whole && touched.len() <= 1 << 20 {
+        assert!(update::is_stored(&next, &run, seen()), "what was stored is not");
+    }
+    let _ = stored;
+    let mut wanted = 0;
+    if let Some(choice) = profile::choose(&next, &key) {
+        choice.for_each_file(&next, |_, pages| {
+            for index in 0..pages.len().div_ceil(64) {
+                wanted += pages.word(index).count_ones();
+            }
+        });
+    }
+    assert!(wanted as usize <= out.len() * 8);
 }
 
 /// Compares what a bitmap says about itself with its bits.
@@ -322,6 +396,8 @@ pub(crate) fn round_trip(bytes: &[u8]) {
                 key: bytes.take(usize::from(op >> 4)),
                 runs: 5,
                 last_used: 6,
+                wanted: 4,
+                hits: 3,
             };
             match builder.profile(&input) {
                 Ok(Outcome::Stored) => {
@@ -355,6 +431,7 @@ pub(crate) fn round_trip(bytes: &[u8]) {
             },
             page_count: u32::from(bytes.byte()) << ((op >> 3) & 3),
             planes,
+            merged: false,
         };
         let outcome = builder.file(&input).unwrap();
         if outcome == Outcome::Dropped {

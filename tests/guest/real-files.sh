@@ -13,7 +13,7 @@ with_links() {
 	echo "$1"
 	realpath "$1"
 	# "libc.so.6 => /lib/x86_64-linux-gnu/libc.so.6 (0x...)", "/lib64/ld-linux-x86-64.so.2 (0x...)"
-	ldd "$1" 2>/dev/null | grep -o '/lib[^ ]*' | while read -r library; do
+	{ ldd "$1" 2>/dev/null || true; } | sed -n 's,.*[[:space:]]\(/lib[^ ]*\).*,\1,p' | while read -r library; do
 		echo "/usr$library"
 		realpath "$library"
 	done

@@ -33,7 +33,6 @@ use super::{
 
 pub use super::{
     builder::{
-        rewrite_executable,
         slot_size_for,
         Builder,
         FileIdentity,

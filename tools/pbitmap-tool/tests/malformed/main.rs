@@ -12,12 +12,12 @@ use std::path::{Path, PathBuf};
 
 use pbitmap_core::format::{PF_PBITMAP, SHT_PRESENT_BITMAP};
 use pbitmap_tool::{
-    annotate::Slots,
+    annotate::{Options, Slots},
     elf_edit::{self, find_undo, Undo},
     image::{Image, Unsupported},
     inspect::{Inspection, State},
     page_map,
-    report::{Pages, Report},
+    report::{Pages, Report, Selection},
 };
 use proptest::prelude::*;
 use support::{annotate, record, remove, Tiny};
@@ -36,7 +36,7 @@ fn exercise(file: &[u8]) -> bool {
         return false;
     };
     elf_edit::disarm(&image).apply(file).unwrap();
-    let slots = Slots::new(&image, None).unwrap();
+    let slots = Slots::new(&image, None, &Options::default()).unwrap();
     let Ok(edit) = elf_edit::annotate(&image, slots.bytes) else {
         return false;
     };
@@ -54,14 +54,16 @@ fn look(file: &[u8]) {
     let Ok(inspection) = Inspection::new(file) else {
         return;
     };
-    let report = Report::new(Path::new("file"), &inspection, 16);
+    let report = Report::new(Path::new("file"), &inspection, Selection::default(), 16);
     serde_json::to_string(&report).unwrap();
     pbitmap_tool::check::describe(&inspection);
     if let Some((_, slot)) = inspection.slot() {
-        let pages = Pages::of(&slot);
-        let total = usize::try_from(pages.total).unwrap();
-        let picture = page_map::draw(&pages.bitmap, total, 80, &page_map::UNICODE);
-        assert!(picture.lines().count() <= 25);
+        if let Some((profile, file)) = Selection::default().find(&slot) {
+            let pages = Pages::of(&profile, &file);
+            let total = usize::try_from(pages.total).unwrap();
+            let picture = page_map::draw(&pages.bitmap(), total, 80, &page_map::UNICODE);
+            assert!(picture.lines().count() <= 25);
+        }
     }
 }
 

@@ -6,13 +6,18 @@
 
 use std::fmt::Write as _;
 
-use pbitmap_core::format::{
-    bitmap,
-    elf::{ProgramHeader, RawHeader, SectionHeader, EM_X86_64, ET_EXEC, PT_GNU_STACK, PT_LOAD},
-    slot::{self, rewrite_executable, Identity},
+use pbitmap_core::{
+    format::{
+        bitmap::{self, Bitmap},
+        elf::{ProgramHeader, RawHeader, SectionHeader, EM_X86_64, ET_EXEC, PT_GNU_STACK, PT_LOAD},
+        layout::PROFILE_BY_NAME,
+        slot::{self, FileIdentity, Identity},
+        update::{update, Key, Run, Seen},
+    },
+    policy::merge::Merge,
 };
 use pbitmap_tool::{
-    annotate::Slots,
+    annotate::{Options, Slots},
     elf_edit::{self, find_undo, Undo},
     image::Image,
     inspect::Inspection,
@@ -198,7 +203,7 @@ impl Tiny {
 /// Annotates a file in memory.
 pub(crate) fn annotate(file: &[u8]) -> Vec<u8> {
     let image = Image::parse(file).unwrap();
-    let slots = Slots::new(&image, None).unwrap();
+    let slots = Slots::new(&image, None, &Options::default()).unwrap();
     let edit = elf_edit::annotate(&image, slots.bytes).unwrap();
     edit.apply(file).unwrap()
 }
@@ -225,7 +230,22 @@ pub(crate) fn record(file: &mut [u8], pages: &[usize], updated: u64) {
     let mut new = vec![0; range.len() / 2];
     let index = {
         let (index, old) = slot::choose(&file[range.clone()], &identity).unwrap();
-        rewrite_executable(&old, &mut new, &bitmap, updated).unwrap();
+        let run = Run {
+            key: Key {
+                kind: PROFILE_BY_NAME,
+                bytes: b"name",
+            },
+            merge: Merge::Replace,
+            wanted: 0,
+            hits: 0,
+            now: updated,
+        };
+        let own = Seen {
+            path: b"",
+            identity: FileIdentity::default(),
+            pages: Bitmap::new(&bitmap, usize::MAX),
+        };
+        update(&old, &mut new, &run, [own].into_iter()).unwrap();
         1 - index
     };
     let at = range.start + index * new.len();
