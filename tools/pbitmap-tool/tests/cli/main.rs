@@ -7,6 +7,7 @@
 mod support;
 
 mod annotate;
+mod capacity;
 mod check;
 mod other_tools;
 mod remove;

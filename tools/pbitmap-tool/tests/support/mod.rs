@@ -12,10 +12,12 @@ use pbitmap_core::format::{
     slot::{self, rewrite_executable, Identity},
 };
 use pbitmap_tool::{
-    annotate::Slots,
+    annotate::fresh_slots,
+    capacity::{Capacity, Modes},
     elf_edit::{self, find_undo, Undo},
     image::Image,
     inspect::Inspection,
+    libraries::Libraries,
 };
 
 /// What the tiny program exits with.
@@ -195,11 +197,18 @@ impl Tiny {
     }
 }
 
+/// What a fresh section holds if the command line says nothing but a size.
+pub(crate) fn slots(image: &Image, slot_size: Option<u32>) -> Vec<u8> {
+    let modes = Modes::default();
+    let capacity = Capacity::new(image, &Libraries::default(), &modes, slot_size);
+    fresh_slots(image, &modes, capacity.slot_size).unwrap()
+}
+
 /// Annotates a file in memory.
 pub(crate) fn annotate(file: &[u8]) -> Vec<u8> {
     let image = Image::parse(file).unwrap();
-    let slots = Slots::new(&image, None).unwrap();
-    let edit = elf_edit::annotate(&image, slots.bytes).unwrap();
+    let slots = slots(&image, None);
+    let edit = elf_edit::annotate(&image, slots).unwrap();
     edit.apply(file).unwrap()
 }
 
