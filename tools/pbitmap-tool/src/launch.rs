@@ -115,7 +115,7 @@ fn end(child: &mut Child) -> Result<ExitStatus> {
 }
 
 /// Finds the file that `name` stands for.
-fn find(name: &OsStr) -> Result<PathBuf> {
+pub fn find(name: &OsStr) -> Result<PathBuf> {
     which::which(name).with_context(|| format!("{}: no such command", name.to_string_lossy()))
 }
 

@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use crate::{
     date::date,
+    launch::find,
     programs::{Program, Programs},
     system::{Module, System, DEFAULT_FAULT_AROUND},
     table::{self, grouped},
@@ -154,7 +155,11 @@ impl Status {
         }
         for path in &options.paths {
             let named = path.display().to_string();
-            let target = Target::open(path).with_context(|| named.clone())?;
+            let found = match path.try_exists() {
+                Ok(false) => find(path.as_os_str())?,
+                _ => path.clone(),
+            };
+            let target = Target::open(&found).with_context(|| named.clone())?;
             match programs.find(&target) {
                 Some(program) => self.programs.push(program.clone()),
                 None => self.not_started.push(named),

@@ -315,10 +315,10 @@ fn one_run(
     system: &System,
     interrupt: &Interrupt,
 ) -> Result<Run> {
+    let before = Known::look(program, system)?;
     if options.cold {
         system.drop_caches()?;
     }
-    let before = Known::look(program, system)?;
     let status = launch.run(options.output, interrupt)?;
     let after = settle(program, system, &before, interrupt)?;
 

@@ -192,7 +192,7 @@ fn version_and_help() {
         version.stdout,
         concat!("pbitmap-tool ", env!("CARGO_PKG_VERSION"), "\n")
     );
-    for command in ["annotate", "show", "check", "remove"] {
+    for command in ["annotate", "show", "check", "remove", "status", "train"] {
         let help = tool([command, "--help"]);
         assert_eq!(help.code, Some(0));
         assert!(help.stdout.contains("Exit codes:\n  0  "), "{command}");
