@@ -67,6 +67,7 @@ pub mod layout;
 mod record;
 pub mod slot;
 pub mod undo;
+pub mod update;
 
 /// The first bytes of a slot.
 pub const MAGIC: [u8; 8] = *b"PBITMAP\0";

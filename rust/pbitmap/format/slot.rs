@@ -5,6 +5,11 @@
 //! A [`Slot`] borrows the bytes it was made from and copies nothing but the header. Its tables lie
 //! inside its used bytes; what its records point to is checked when it is asked for.
 
+use core::{
+    cmp::Reverse,
+    iter, //
+};
+
 use super::{
     bitmap::Bitmap,
     crc32c::Crc32c,
@@ -33,6 +38,8 @@ use super::{
 
 pub use super::{
     builder::{
+        file_bytes,
+        profile_bytes,
         rewrite_executable,
         slot_size_for,
         Builder,
@@ -326,6 +333,23 @@ impl<'a> Slot<'a> {
             .find(|profile| profile.record.kind == PROFILE_DEFAULT)
     }
 
+    /// The profiles that this code understands, the most recently used first, then in the order
+    /// of the table.
+    pub fn profiles_by_use(&self) -> impl Iterator<Item = Profile<'a>> + 'a {
+        let slot = *self;
+        let mut last: Option<(Reverse<u64>, usize)> = None;
+        // At most 64 profiles: looking through all of them for each needs no memory.
+        iter::from_fn(move || {
+            let rank = |profile: &Profile<'_>| (Reverse(profile.record.last_used), profile.index);
+            let next = slot
+                .profiles()
+                .filter(|profile| last.is_none_or(|last| rank(profile) > last))
+                .min_by_key(rank)?;
+            last = Some(rank(&next));
+            Some(next)
+        })
+    }
+
     /// The file records of `profile` that this code understands.
     pub fn files(&self, profile: &Profile<'_>) -> impl Iterator<Item = File<'a>> + 'a {
         let data = self.data();
@@ -336,6 +360,32 @@ impl<'a> Slot<'a> {
             .skip(first)
             .take(to_usize(profile.record.file_count))
             .filter_map(move |(index, raw)| File::new(index, FileRecord::decode(raw)?, data))
+    }
+
+    /// The file of `profile` with this kind and path. It is looked for from index `hint` of the
+    /// table on, then before it; files are mostly asked for in the order in which they are there.
+    pub fn find(
+        &self,
+        profile: &Profile<'_>,
+        kind: u16,
+        path: &[u8],
+        hint: usize,
+    ) -> Option<File<'a>> {
+        let data = self.data();
+        let first = to_usize(profile.record.first_file);
+        let end = first.saturating_add(to_usize(profile.record.file_count));
+        let hint = hint.clamp(first, end);
+        let table = self.file_table().chunks_exact(FileRecord::SIZE);
+        let records = |from: usize, to: usize| {
+            let table = table.clone().enumerate().skip(from);
+            table.take(to.saturating_sub(from))
+        };
+        records(hint, end)
+            .chain(records(first, hint))
+            .filter_map(|(index, raw)| Some((index, FileRecord::decode(raw)?)))
+            .filter(|(_, record)| record.kind == kind && to_usize(record.path_len) == path.len())
+            .filter_map(|(index, record)| File::new(index, record, data))
+            .find(|file| file.path == path)
     }
 
     /// The record of the executable itself in `profile`.
@@ -448,6 +498,27 @@ impl<'a> File<'a> {
     /// Whether pages of it were dropped for lack of room.
     pub fn is_truncated(&self) -> bool {
         self.record.flags & FILE_TRUNCATED != 0
+    }
+
+    /// All planes, one after the other, each of them as long as the record says.
+    pub fn planes(&self) -> &'a [u8] {
+        self.planes
+    }
+
+    /// Whether both records are of the same file and it has not changed in between. Paths are not
+    /// compared, and neither is the device: its number may be another one after the next boot.
+    pub fn is_same_file(&self, other: &FileRecord) -> bool {
+        let identity = |record: &FileRecord| {
+            (
+                record.ino,
+                record.generation,
+                record.size,
+                record.mtime_sec,
+                record.mtime_nsec,
+            )
+        };
+        let own = self.record.kind == FILE_EXECUTABLE;
+        self.record.kind == other.kind && (own || identity(&self.record) == identity(other))
     }
 
     /// Plane `index`, 0 being the newest.

@@ -12,5 +12,7 @@
     clippy::unwrap_used
 )]
 
+pub mod merge;
 pub mod plan;
+pub mod profile;
 pub mod window;

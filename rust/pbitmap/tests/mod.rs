@@ -20,4 +20,5 @@ mod module;
 mod plan;
 mod sample;
 mod slot;
+mod update;
 mod window;
