@@ -28,6 +28,7 @@ pub mod ld_cache;
 pub mod libraries;
 pub mod page_map;
 pub mod pages;
+pub mod printable;
 pub mod programs;
 pub mod remove;
 pub mod replace;

@@ -6,9 +6,12 @@ use pbitmap_core::{
     format::{
         bitmap::Bitmap,
         layout::FILE_EXECUTABLE,
-        slot::{File, Profile, Slot},
+        slot::{File, Slot},
     },
-    policy::plan::{Limits, Plan},
+    policy::{
+        merge::Wanted,
+        plan::{Limits, Plan},
+    },
 };
 use serde::Serialize;
 
@@ -38,12 +41,13 @@ pub struct Planned {
 }
 
 impl Pages {
-    /// The pages of `file`, which is a file of `profile`.
-    pub fn of(slot: &Slot<'_>, _profile: &Profile<'_>, file: &File<'_>) -> Self {
-        let plane = file.plane(0);
+    /// The pages of `file` that are `wanted`.
+    pub fn of(slot: &Slot<'_>, file: &File<'_>, wanted: &Wanted<'_>) -> Self {
+        let mut bytes = vec![0; wanted.len().div_ceil(8)];
+        wanted.write(&mut bytes);
         Self {
-            bytes: plane.map_or_else(Vec::new, |plane| plane.bytes().to_vec()),
-            len: plane.map_or(0, |plane| plane.len()),
+            bytes,
+            len: wanted.len(),
             first: file.record.first_page,
             total: match file.record.kind {
                 FILE_EXECUTABLE => pages_of(slot.header().elf_size),

@@ -4,10 +4,13 @@
 
 use std::{fmt::Write, path::Path};
 
-use pbitmap_core::format::{
-    error::Error,
-    layout::FILE_EXECUTABLE,
-    slot::{File, Profile, Slot},
+use pbitmap_core::{
+    format::{
+        error::Error,
+        layout::FILE_EXECUTABLE,
+        slot::{File, Profile, Slot},
+    },
+    policy::profile::Choice,
 };
 use serde::Serialize;
 
@@ -166,7 +169,7 @@ impl Report {
             max_profiles: header.map(|header| header.max_profiles),
             planes: header.map(|header| header.planes),
             runs: selection
-                .and_then(|selection| selection.profile)
+                .and_then(|selection| selection.profile().copied())
                 .map(|profile| profile.record.runs),
             page_size: header.map(|header| header.page_size),
             elf_size: header.map(|header| header.elf_size),
@@ -175,7 +178,7 @@ impl Report {
             percent: percent(set, total),
             truncated: selection
                 .and_then(|selection| selection.file)
-                .is_some_and(|file| file.is_truncated()),
+                .is_some_and(|(file, _)| file.is_truncated()),
             planned: pages.plan(gap_pages),
             identity: header.map(|header| {
                 let id = hex(header.build_id().as_bytes());
@@ -195,9 +198,9 @@ impl Report {
 }
 
 fn profile_report(slot: &Slot<'_>, profile: &Profile<'_>) -> ProfileReport {
-    let files: Vec<FileReport> = slot
-        .files(profile)
-        .map(|file| file_report(slot, profile, &file))
+    let files: Vec<FileReport> = Choice::One(*profile)
+        .files(slot)
+        .map(|(file, wanted)| file_report(&file, &Pages::of(slot, &file, &wanted)))
         .collect();
     ProfileReport {
         kind: selection::kind(profile),
@@ -220,8 +223,7 @@ fn precision(profile: &Profile<'_>) -> Option<f64> {
     programs::precision(hits.into(), wanted.saturating_sub(hits).into())
 }
 
-fn file_report(slot: &Slot<'_>, profile: &Profile<'_>, file: &File<'_>) -> FileReport {
-    let pages = Pages::of(slot, profile, file);
+fn file_report(file: &File<'_>, pages: &Pages) -> FileReport {
     FileReport {
         kind: match file.record.kind {
             FILE_EXECUTABLE => "executable",

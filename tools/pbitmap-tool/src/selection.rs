@@ -3,91 +3,113 @@
 //! Which of the profiles and files of a bitmap to look at.
 
 use anyhow::{Context as _, Result};
-use pbitmap_core::format::{
-    layout::{
-        FILE_EXECUTABLE, PROFILE_BY_ARGUMENT, PROFILE_BY_NAME, PROFILE_BY_SCRIPT, PROFILE_DEFAULT,
+use pbitmap_core::{
+    format::{
+        layout::{
+            FILE_EXECUTABLE, PROFILE_BY_ARGUMENT, PROFILE_BY_NAME, PROFILE_BY_SCRIPT,
+            PROFILE_DEFAULT,
+        },
+        slot::{File, Profile, Slot},
+        update::Key,
     },
-    slot::{File, Profile, Slot},
+    policy::{
+        merge::Wanted,
+        profile::{choose, Choice},
+    },
 };
 
-use crate::pages::Pages;
+use crate::{pages::Pages, printable::printable};
 
 /// What the default profile is called where others are called by their keys.
 pub const DEFAULT: &str = "default";
 
-/// A profile of a slot and one of its files.
+/// What the kernel would use of a slot, and one of its files.
 #[derive(Clone, Copy, Debug)]
 pub struct Selection<'d> {
     /// The slot.
     pub slot: Slot<'d>,
-    /// The profile.
-    pub profile: Option<Profile<'d>>,
-    /// The file.
-    pub file: Option<File<'d>>,
+    /// The profile, or two of them.
+    pub choice: Option<Choice<'d>>,
+    /// The file, and its pages that are wanted.
+    pub file: Option<(File<'d>, Wanted<'d>)>,
 }
 
 impl<'d> Selection<'d> {
     /// The executable in the profile that was used last.
     pub fn of(slot: &Slot<'d>) -> Self {
-        let profile = used_last(slot);
+        Self::new(slot, slot.profiles_by_use().next().map(Choice::One))
+    }
+
+    fn new(slot: &Slot<'d>, choice: Option<Choice<'d>>) -> Self {
+        let executable = |choice: Choice<'d>| {
+            choice
+                .files(slot)
+                .find(|(file, _)| file.record.kind == FILE_EXECUTABLE)
+        };
         Self {
             slot: *slot,
-            profile,
-            file: profile.and_then(|profile| slot.executable(&profile)),
+            choice,
+            file: choice.and_then(executable),
         }
     }
 
-    /// The profile and the file that somebody asks for by their names.
+    /// What the kernel would use for a start with the key `profile`, and the file called `file`.
     pub fn find(slot: &Slot<'d>, profile: Option<&str>, file: Option<&str>) -> Result<Self> {
-        let mut selection = Self::of(slot);
-        if let Some(wanted) = profile {
-            let found = slot
-                .profiles()
-                .find(|profile| profile.key() == wanted.as_bytes())
-                .or_else(|| slot.default_profile().filter(|_| wanted == DEFAULT));
-            let found = found.with_context(|| {
-                let names: Vec<String> = slot.profiles().map(|profile| name(&profile)).collect();
-                format!("no profile {wanted}; there are: {}", names.join(", "))
-            })?;
-            selection.profile = Some(found);
-            selection.file = slot.executable(&found);
-        }
-        if let (Some(wanted), Some(profile)) = (file, selection.profile) {
-            let found = slot.files(&profile).find(|file| {
+        let mut selection = match profile {
+            Some(key) => Self::new(slot, chosen(slot, key)),
+            None => Self::of(slot),
+        };
+        if let Some(wanted) = file {
+            let is_wanted = |file: &File<'_>| {
                 file.record.kind != FILE_EXECUTABLE && file.path() == wanted.as_bytes()
-            });
-            let found =
-                found.with_context(|| format!("no file {wanted} in profile {}", name(&profile)))?;
+            };
+            let found = selection
+                .choice
+                .and_then(|choice| choice.files(slot).find(|(file, _)| is_wanted(file)));
+            let found = found.with_context(|| match selection.profile() {
+                Some(profile) => format!("no file {wanted} in profile {}", name(profile)),
+                None => format!("no file {wanted}"),
+            })?;
             selection.file = Some(found);
         }
         Ok(selection)
     }
 
-    /// The pages of the file that the next start wants.
+    /// The profile, or the one of two that was used last.
+    pub fn profile(&self) -> Option<&Profile<'d>> {
+        self.choice.as_ref().map(Choice::profile)
+    }
+
+    /// The pages of the file that are wanted.
     pub fn pages(&self) -> Pages {
-        match (&self.profile, &self.file) {
-            (Some(profile), Some(file)) => Pages::of(&self.slot, profile, file),
-            _ => Pages::default(),
+        match &self.file {
+            Some((file, wanted)) => Pages::of(&self.slot, file, wanted),
+            None => Pages::default(),
         }
     }
 }
 
-/// The profile that was used last.
-pub fn used_last<'d>(slot: &Slot<'d>) -> Option<Profile<'d>> {
-    // Of those with the same time, the first.
-    slot.profiles().reduce(
-        |last, profile| match profile.record.last_used > last.record.last_used {
-            true => profile,
-            false => last,
-        },
-    )
+/// What the kernel would use for a start with this key.
+fn chosen<'d>(slot: &Slot<'d>, key: &str) -> Option<Choice<'d>> {
+    let exact = slot
+        .profiles()
+        .find(|profile| profile.record.kind != PROFILE_DEFAULT && profile.key() == key.as_bytes());
+    match (exact, key) {
+        (Some(profile), _) => Some(Choice::One(profile)),
+        (None, DEFAULT) => choose(slot, &Key::DEFAULT),
+        (None, key) => {
+            let kind = slot.header().profile_by;
+            let bytes = key.as_bytes();
+            choose(slot, &Key { kind, bytes })
+        }
+    }
 }
 
 /// What a profile is called.
 pub fn name(profile: &Profile<'_>) -> String {
     match profile.record.kind {
         PROFILE_DEFAULT => DEFAULT.to_owned(),
-        _ => String::from_utf8_lossy(profile.key()).into_owned(),
+        _ => printable(&String::from_utf8_lossy(profile.key())),
     }
 }
 

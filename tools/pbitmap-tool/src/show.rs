@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::Result;
 use clap::Args;
-use pbitmap_core::format::slot::SlotHeader;
+use pbitmap_core::{format::slot::SlotHeader, policy::profile::Choice};
 
 use crate::{
     capacity::ProfileBy,
@@ -18,6 +18,7 @@ use crate::{
     date::date,
     inspect::{Inspection, State},
     page_map,
+    printable::printable,
     report::{percent, ProfileReport, Report},
     selection::{self, Selection},
     system::System,
@@ -59,8 +60,8 @@ pub struct Options {
     #[arg(long, conflicts_with = "json")]
     pub pages: bool,
 
-    /// Show the profile with this key, or the one called "default" [default: the one that was used
-    /// last]
+    /// Show what a start with this key would use, such as the program's name; "default" is the
+    /// profile without a key [default: the profile that was used last]
     #[arg(long, value_name = "KEY")]
     pub profile: Option<String>,
 
@@ -151,7 +152,7 @@ fn summary(
         ),
     );
     line("remembers", &remembers(header));
-    let profile = selection.profile.and_then(|profile| {
+    let profile = selection.profile().and_then(|profile| {
         let index = selection
             .slot
             .profiles()
@@ -159,8 +160,16 @@ fn summary(
         Some((profile, report.profiles.get(index)?))
     });
     let several = report.profiles.len() > 1;
-    if let Some((profile, _)) = profile.filter(|_| several) {
-        line("profile", &selection::name(&profile));
+    match selection.choice {
+        Some(Choice::One(profile)) if several => line("profile", &selection::name(&profile)),
+        Some(Choice::Common(first, second)) => {
+            let (first, second) = (selection::name(&first), selection::name(&second));
+            line(
+                "profile",
+                &format!("none like that: the pages that {first} and {second} both want"),
+            );
+        }
+        _ => (),
     }
     let runs = profile.map_or(0, |(profile, _)| profile.record.runs);
     let last_used = profile.map_or(0, |(profile, _)| profile.record.last_used);
@@ -183,11 +192,11 @@ fn summary(
             ),
         );
     }
-    if let Some(file) = selection.file.filter(|_| options.file.is_some()) {
-        line("file", &String::from_utf8_lossy(file.path()));
+    if let Some((file, _)) = selection.file.filter(|_| options.file.is_some()) {
+        line("file", &printable(&String::from_utf8_lossy(file.path())));
     }
     let pages = selection.pages();
-    let dropped = match selection.file.is_some_and(|file| file.is_truncated()) {
+    let dropped = match selection.file.is_some_and(|(file, _)| file.is_truncated()) {
         true => "; more did not fit, `annotate --force --slot-size` makes room",
         false => "",
     };
@@ -243,13 +252,16 @@ fn remembers(header: &SlotHeader) -> String {
         0 | 1 => "the last recording".to_owned(),
         planes => format!("the last {planes} recordings"),
     };
-    let of = match ProfileBy::name(header.profile_by) {
-        "none" => "of all starts".to_owned(),
-        "script" => format!("of each script, {} at most", header.max_profiles),
-        "arg1" => format!("of each first argument, {} at most", header.max_profiles),
-        _ => format!("of each name, {} at most", header.max_profiles),
+    let what = match ProfileBy::name(header.profile_by) {
+        "name" => "names",
+        "script" => "scripts",
+        "arg1" => "first arguments",
+        _ => return format!("{recordings} of all starts"),
     };
-    format!("{recordings} {of}")
+    match header.max_profiles {
+        0 | 1 => format!("{recordings} of the last of its {what}"),
+        profiles => format!("{recordings} of each of the last {profiles} {what}"),
+    }
 }
 
 fn profile_table(report: &Report, selection: &Selection<'_>) -> String {
@@ -295,8 +307,8 @@ fn file_table(profile: &ProfileReport) -> String {
             false => "",
         };
         let name = match file.kind {
-            "executable" => "the program itself",
-            _ => &file.path,
+            "executable" => "the program itself".to_owned(),
+            _ => printable(&file.path),
         };
         table.add_row([
             grouped(file.wanted),

@@ -11,6 +11,7 @@ use serde::Serialize;
 use crate::{
     date::date,
     launch::find,
+    printable::printable,
     programs::{Program, Programs},
     system::{Module, System, DEFAULT_FAULT_AROUND},
     table::{self, grouped},
@@ -241,7 +242,7 @@ impl Status {
                 )
             };
             table.add_row([
-                program.path.display().to_string(),
+                printable(&program.path.to_string_lossy()),
                 grouped(program.runs),
                 a_start(program.wanted),
                 table::percent(program.precision()),

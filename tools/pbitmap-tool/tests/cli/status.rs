@@ -56,15 +56,15 @@ fn busy(world: &World) -> Kernel {
     kernel.programs(&[
         (
             "3 1200 800 400 1000 200 2 0 1700000000 -",
-            Path::new("/usr/bin/git"),
+            Path::new("/opt/git/bin/git"),
         ),
         (
             "1 0 0 0 0 0 0 0 0 rate_limited",
-            Path::new("/opt/with\\011tab"),
+            Path::new("/opt/with\\011tab\\033[2J"),
         ),
         (
             "7 70000 0 70000 7 69993 0 15 0 not_writable",
-            Path::new("/usr/bin/a program"),
+            Path::new("/opt/a program"),
         ),
     ]);
     kernel
@@ -93,7 +93,7 @@ fn named_programs() {
     let started = world.add("started", &Tiny::default().build());
     let other = world.add("other", &Tiny::default().build());
     let row = "3 1200 800 400 1000 200 2 0 0 -";
-    kernel.programs(&[(row, Path::new("/usr/bin/git")), (row, &started)]);
+    kernel.programs(&[(row, Path::new("/opt/git/bin/git")), (row, &started)]);
     let status = |path: &Path| kernel.tool(&["status", path.to_str().unwrap()]);
 
     let ran = status(&started);
