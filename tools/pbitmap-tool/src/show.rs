@@ -297,7 +297,7 @@ fn file_table(profile: &ProfileReport) -> String {
     let mut table = table::new(&[
         ("pages", true),
         ("of", true),
-        ("recorded", false),
+        ("recordings", false),
         ("file", false),
     ]);
     for file in &profile.files {

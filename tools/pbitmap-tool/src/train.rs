@@ -374,9 +374,11 @@ impl Known {
         let contents = target.contents()?;
         let inspection = Inspection::new(&contents)?;
         let report = Report::new(program, &inspection, system.gap_pages());
+        // Of those with the same time, the first in the table.
         let used_last = report
             .profiles
             .iter()
+            .rev()
             .max_by_key(|profile| profile.last_used);
         Ok(Self {
             generation: report.generation,

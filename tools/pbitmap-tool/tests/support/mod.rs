@@ -210,8 +210,17 @@ pub(crate) fn slots(image: &Image, slot_size: Option<u32>) -> Vec<u8> {
 
 /// Annotates a file in memory.
 pub(crate) fn annotate(file: &[u8]) -> Vec<u8> {
+    annotated(file, None)
+}
+
+/// The same with slots of a certain size.
+pub(crate) fn annotate_with(file: &[u8], slot_size: u32) -> Vec<u8> {
+    annotated(file, Some(slot_size))
+}
+
+fn annotated(file: &[u8], slot_size: Option<u32>) -> Vec<u8> {
     let image = Image::parse(file).unwrap();
-    let slots = slots(&image, None);
+    let slots = slots(&image, slot_size);
     let edit = elf_edit::annotate(&image, slots).unwrap();
     edit.apply(file).unwrap()
 }
