@@ -41,7 +41,9 @@ Exit codes:
 
 Examples:
   pbitmap-tool annotate ./program
-  pbitmap-tool annotate --force --capacity 64K ./program";
+  pbitmap-tool annotate --profile-by script /usr/bin/python3.13
+  pbitmap-tool annotate --force --slot-size 64K ./program
+  pbitmap-tool annotate --root /srv/image /srv/image/usr/bin/program";
 
 /// What `annotate` may do.
 #[derive(Args, Clone, Debug, Default)]

@@ -18,7 +18,7 @@ use rustix::fs::{flock, FlockOperation};
 use serde::Serialize;
 
 use crate::{
-    check::{describe, exit_code},
+    check::{describe, exit_code, notes},
     inspect::{Inspection, State},
     interrupt::Interrupt,
     launch::{Launch, POLL},
@@ -66,8 +66,8 @@ Exit codes:
   3  the program is not annotated
   4  its bitmap is disarmed, 5 stale, 6 corrupt: see `pbitmap-tool check`
   7  the module is not loaded, or switched off
-  8  no run was stored; the table says why
-  128 and more: a signal came, of which 128 was subtracted
+  8  what the last run touched is not stored; the table says why
+  128 and more: a signal came, the one with the number after 128
 
 Examples:
   pbitmap-tool train -- git status
@@ -233,6 +233,9 @@ fn refuse(program: &Path, system: &System) -> Result<Option<u8>> {
     if state != State::Valid {
         eprintln!("pbitmap-tool: {shown}: {}", describe(&inspection));
         return Ok(Some(exit_code(state)));
+    }
+    for note in notes(&target, &inspection) {
+        eprintln!("pbitmap-tool: {shown}: warning: {note}");
     }
     if let Some(reason) = target.facts()?.never_updated() {
         bail!("{shown}: {reason}: the kernel never stores a recording in it");
