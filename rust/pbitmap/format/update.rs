@@ -269,7 +269,9 @@ pub fn is_stored<'a>(
     if is_same && stored == old.files(profile).count() {
         return true;
     }
-    is_close && difference.is_small()
+    // A file of which nothing is left to remember does not pass by.
+    let last = old.files(profile).filter(|file| !is_clear(file, 1)).count();
+    is_close && difference.files == last && difference.is_small()
 }
 
 /// The profile of a recording.
@@ -326,7 +328,7 @@ impl<'o, 'r> Recorded<'o, 'r> {
             // A default profile in which nothing was ever recorded has served its purpose.
             let is_unused = run.key.kind != PROFILE_DEFAULT
                 && other.record.kind == PROFILE_DEFAULT
-                && old.files(other).all(|file| is_clear(&file));
+                && old.files(other).all(|file| is_clear(&file, MAX_PLANES));
             !run.key.is_of(other) && !is_unused
         })
     }
@@ -535,6 +537,8 @@ impl<'a> Entry<'a> {
 #[derive(Default)]
 struct Difference {
     pages: u64,
+    /// Files that the last recording had pages of.
+    files: usize,
     /// Pages that only this recording or only the last one has.
     last: u64,
     /// Pages that were not prefetched, or not used.
@@ -557,6 +561,9 @@ impl Difference {
             self.pages = self.pages.saturating_add(count(new));
             self.last = self.last.saturating_add(count(new ^ last));
             self.wanted = self.wanted.saturating_add(count(new ^ wanted.word(index)));
+        }
+        if is_last != 0 {
+            increment(&mut self.files);
         }
         entry.is_executable() || (is_new == 0) == (is_last == 0)
     }
@@ -637,9 +644,9 @@ impl Room {
     }
 }
 
-/// Whether no page of `file` is set in any plane.
-fn is_clear(file: &File<'_>) -> bool {
-    (0..usize::from(file.record.plane_count))
+/// Whether no page of `file` is set in any of the first `planes` planes.
+fn is_clear(file: &File<'_>, planes: usize) -> bool {
+    (0..planes)
         .filter_map(|index| file.plane(index))
         .all(|plane| plane.next_set(0).is_none())
 }

@@ -16,6 +16,8 @@ use super::{
             PROFILE_DEFAULT, //
         },
         slot::{
+            file_bytes,
+            profile_bytes,
             rewrite_executable,
             slot_size_for,
             Builder,
@@ -449,5 +451,29 @@ mod tests {
         assert_eq!(slot_size_for((MAX_SLOT - 320) as u32 * 8, 8), Some(1 << 20));
         assert_eq!(slot_size_for((MAX_SLOT - 319) as u32 * 8, 8), None);
         assert_eq!(slot_size_for(u32::MAX, 4096), None);
+    }
+
+    #[test]
+    fn profiles_and_files_take_what_is_said() -> Result {
+        let mut buffer = [0; 720];
+        for (key, path, pages) in [
+            (&b""[..], &b""[..], 0),
+            (b"k", b"/", 1),
+            (b"12345678", b"/234567", 64),
+            (b"123456789", b"/23456789", 65),
+        ] {
+            let mut builder = Builder::new(&mut buffer, &template(), 1, 1)?;
+            let _ = builder.profile(&ProfileInput {
+                kind: PROFILE_BY_NAME,
+                key,
+                ..DEFAULT
+            })?;
+            let _ = builder.file(&library(path, pages, &[&[], &[], &[]]))?;
+            let used = 128 + profile_bytes(key.len()) + file_bytes(path.len(), pages, 3);
+            assert_eq!(builder.finish(1, 0), Ok(used));
+        }
+        assert_eq!(profile_bytes(usize::MAX), usize::MAX);
+        assert_eq!(file_bytes(usize::MAX, u32::MAX, usize::MAX), usize::MAX);
+        Ok(())
     }
 }
