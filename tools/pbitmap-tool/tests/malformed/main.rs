@@ -57,6 +57,11 @@ fn look(file: &[u8]) {
     serde_json::to_string(&report).unwrap();
     pbitmap_tool::check::describe(&inspection);
     if let Some((_, slot)) = inspection.slot() {
+        for key in ["default", "program"] {
+            let selection = Selection::find(&slot, Some(key), None).unwrap();
+            selection.pages().plan(4);
+            let _ = Selection::find(&slot, Some(key), Some("/lib/libc.so.6"));
+        }
         let pages = Selection::of(&slot).pages();
         let total = usize::try_from(pages.total).unwrap();
         let picture = page_map::draw(&pages.bitmap(), total, 80, &page_map::UNICODE);
