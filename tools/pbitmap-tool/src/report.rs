@@ -133,6 +133,8 @@ pub struct FileReport {
     pub pages_total: u64,
     /// Pages that the next start wants.
     pub wanted: u64,
+    /// They, as runs of first page and number of pages.
+    pub wanted_runs: Vec<(u64, usize)>,
     /// Set bits of each plane, the newest first.
     pub planes: Vec<u64>,
     /// Whether pages were dropped for lack of room.
@@ -234,6 +236,7 @@ fn file_report(file: &File<'_>, pages: &Pages) -> FileReport {
         page_count: file.record.page_count,
         pages_total: pages.total,
         wanted: pages.count(),
+        wanted_runs: pages.runs().collect(),
         planes: (0..usize::from(file.record.plane_count))
             .map_while(|plane| file.plane(plane))
             .map(|plane| plane.count() as u64)

@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Context as _, Result};
 
 /// What is assumed where the kernel does not say which holes it reads.
-const DEFAULT_GAP_PAGES: u32 = 4;
+const DEFAULT_GAP_PAGES: u32 = 0;
 
 /// What the names of the module's own settings start with.
 const PREFIX: &str = "pbitmap_";

@@ -54,6 +54,7 @@ error, SIGINT or SIGTERM:
   vm.pbitmap_window_ms         0, until the program ends; or what --window says
   vm.pbitmap_update_interval   0
   vm.pbitmap_merge             2, ageing
+  vm.pbitmap_backoff           0, so that each run is recorded
 SIGKILL leaves them changed; `pbitmap-tool status` says so and how to put them back.
 
 The program is started as the user who trains, root, with root's environment, and must end by
@@ -266,6 +267,11 @@ fn change(changed: &mut Changed, options: &Options, system: &System) -> Result<(
     changed.change(system.sysctl("window_ms"), window)?;
     changed.change(system.sysctl("update_interval"), 0)?;
     changed.change(system.sysctl("merge"), MERGE_AGE)?;
+    // With this, starts that seem to gain nothing are not recorded.
+    let backoff = system.sysctl("backoff");
+    if backoff.read_if_there()?.is_some() {
+        changed.change(backoff, 0)?;
+    }
     let fault_around = system.fault_around();
     if let Err(error) = changed.change(fault_around, EXACT_FAULT_AROUND) {
         // A kernel that is locked down does not allow it.

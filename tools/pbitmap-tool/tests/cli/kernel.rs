@@ -17,7 +17,7 @@ const COLUMNS: &str = "dev\tino\truns\twanted\tcached\tread\thits\twaste\twritte
     last_write\treason\tpath\n";
 
 /// The settings, and what they are if nobody changes them.
-const SETTINGS: [(&str, &str); 10] = [
+const SETTINGS: [(&str, &str); 11] = [
     ("proc/sys/vm/pbitmap_enabled", "1\n"),
     ("proc/sys/vm/pbitmap_early_fault", "1\n"),
     ("proc/sys/vm/pbitmap_update_interval", "0\n"),
@@ -26,6 +26,7 @@ const SETTINGS: [(&str, &str); 10] = [
     ("proc/sys/vm/pbitmap_window_ms", "1\n"),
     ("proc/sys/vm/pbitmap_merge", "2\n"),
     ("proc/sys/vm/pbitmap_background", "1\n"),
+    ("proc/sys/vm/pbitmap_backoff", "1\n"),
     ("proc/sys/vm/drop_caches", "0\n"),
     ("sys/kernel/debug/fault_around_bytes", "65536\n"),
 ];

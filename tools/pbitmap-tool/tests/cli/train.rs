@@ -19,12 +19,13 @@ use crate::{
     world::{on, World},
 };
 
-const EXACT: [&str; 4] = ["4096", "0", "0", "2"];
+const EXACT: [&str; 5] = ["4096", "0", "0", "2", "0"];
 
 /// Prints what training changes, to a file that a script finds in `$seen`.
 const LOOK: &str = r#"
     cd "$kernel" && echo $(cat sys/kernel/debug/fault_around_bytes proc/sys/vm/pbitmap_window_ms \
-        proc/sys/vm/pbitmap_update_interval proc/sys/vm/pbitmap_merge) >>"$seen"
+        proc/sys/vm/pbitmap_update_interval proc/sys/vm/pbitmap_merge \
+        proc/sys/vm/pbitmap_backoff) >>"$seen"
 "#;
 
 /// A shell with a bitmap, and a kernel to train it under.
@@ -134,7 +135,7 @@ fn settings_are_changed_and_put_back() {
 fn window() {
     let training = Training::new();
     training.run(&training.words(&["-n", "1", "--window", "250"], LOOK));
-    assert_eq!(training.seen(), ["4096 250 0 2"]);
+    assert_eq!(training.seen(), ["4096 250 0 2 0"]);
     training.assert_restored();
     for wrong in ["0", "1", "3600001"] {
         let (code, ..) = training.run(&training.words(&["--window", wrong], ""));
