@@ -255,7 +255,7 @@ fn follow(slot: &Slot<'_>, pages: &[u8], merge: Merge, key: Key<'_>) {
     assert!(next.profiles().count() <= usize::from(slot.header().max_profiles.max(1)));
 
     let profile = next.profiles().next().unwrap();
-    assert!(profile::is_of(&profile, &key));
+    assert!(key.is_of(&profile));
     assert_eq!((profile.record.wanted, profile.record.hits), (5, 4));
     assert_eq!(profile.record.last_used, 77);
     if let Some(file) = next.executable(&profile) {
@@ -275,13 +275,17 @@ fn follow(slot: &Slot<'_>, pages: &[u8], merge: Merge, key: Key<'_>) {
     let _ = stored;
     let mut wanted = 0;
     if let Some(choice) = profile::choose(&next, &key) {
-        choice.for_each_file(&next, |_, pages| {
-            for index in 0..pages.len().div_ceil(64) {
-                wanted += pages.word(index).count_ones();
-            }
-        });
+        for (_, pages) in choice.files(&next) {
+            assert_eq!(
+                pages.count(),
+                (0..pages.len().div_ceil(64))
+                    .map(|index| pages.word(index).count_ones() as usize)
+                    .sum()
+            );
+            wanted += pages.count();
+        }
     }
-    assert!(wanted as usize <= out.len() * 8);
+    assert!(wanted <= out.len() * 8);
 }
 
 /// Compares what a bitmap says about itself with its bits.
@@ -396,8 +400,6 @@ pub(crate) fn round_trip(bytes: &[u8]) {
                 key: bytes.take(usize::from(op >> 4)),
                 runs: 5,
                 last_used: 6,
-                wanted: 4,
-                hits: 3,
             };
             match builder.profile(&input) {
                 Ok(Outcome::Stored) => {
@@ -431,7 +433,6 @@ pub(crate) fn round_trip(bytes: &[u8]) {
             },
             page_count: u32::from(bytes.byte()) << ((op >> 3) & 3),
             planes,
-            merged: false,
         };
         let outcome = builder.file(&input).unwrap();
         if outcome == Outcome::Dropped {

@@ -59,12 +59,8 @@ pub(crate) struct Capture {
 
 impl Capture {
     /// The files, the executable first, then in the order in which they were mapped.
-    pub(crate) fn files(&self) -> impl Iterator<Item = Seen<'_>> + Clone {
-        self.files.iter().map(|file| Seen {
-            path: &file.path,
-            identity: file.identity,
-            pages: file.pages.bitmap(),
-        })
+    pub(crate) fn files(&self) -> Files<'_> {
+        Files(self.files.iter())
     }
 
     /// All pages that were touched.
@@ -72,6 +68,24 @@ impl Capture {
         self.files()
             .map(|file| file.pages.count() as u64)
             .fold(0, u64::saturating_add)
+    }
+}
+
+/// Iterator of [`Capture::files`], a type with a name: that is part of the symbols of all that is
+/// made for it, and objtool wants those short.
+#[derive(Clone)]
+pub(crate) struct Files<'a>(core::slice::Iter<'a, Touched>);
+
+impl<'a> Iterator for Files<'a> {
+    type Item = Seen<'a>;
+
+    fn next(&mut self) -> Option<Seen<'a>> {
+        let file = self.0.next()?;
+        Some(Seen {
+            path: &file.path,
+            identity: file.identity,
+            pages: file.pages.bitmap(),
+        })
     }
 }
 

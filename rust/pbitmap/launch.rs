@@ -175,40 +175,37 @@ pub(crate) fn wanted_files(
     let Some(choice) = profile::choose(slot, &mode.key()) else {
         return Ok(files);
     };
-    let mut failed = Ok(());
-    choice.for_each_file(slot, |file, wanted| {
-        if failed.is_err() {
-            return;
+    for (file, wanted) in choice.files(slot) {
+        let mut pages = Pages::empty(wanted.len()).map_err(no_memory)?;
+        for (index, word) in pages.words_mut().iter_mut().enumerate() {
+            *word = wanted.word(index);
         }
-        failed = (|| -> Result<(), AllocError> {
-            let mut pages = Pages::empty(wanted.len())?;
-            for (index, word) in pages.words_mut().iter_mut().enumerate() {
-                *word = wanted.word(index);
+        if file.path().is_empty() {
+            if let Some(own) = files.first_mut() {
+                own.wanted = pages;
             }
-            if file.path().is_empty() {
-                if let Some(own) = files.first_mut() {
-                    own.wanted = pages;
-                }
-                return Ok(());
-            }
-            if file.path().contains(&0) {
-                return Ok(());
-            }
-            let mut path = KVec::with_capacity(file.path().len().saturating_add(1), GFP_KERNEL)?;
-            path.extend_from_slice(file.path(), GFP_KERNEL)?;
-            path.push(0, GFP_KERNEL)?;
-            files.push(
-                Known {
-                    path,
-                    identity: file.identity(),
-                    wanted: pages,
-                },
-                GFP_KERNEL,
-            )
-        })();
-    });
-    failed.map_err(no_memory)?;
+            continue;
+        }
+        if file.path().contains(&0) || file.record.first_page != 0 {
+            continue;
+        }
+        let path = terminated(file.path()).map_err(no_memory)?;
+        let known = Known {
+            path,
+            identity: file.identity(),
+            wanted: pages,
+        };
+        files.push(known, GFP_KERNEL).map_err(no_memory)?;
+    }
     Ok(files)
+}
+
+/// `bytes` and a zero byte.
+fn terminated(bytes: &[u8]) -> Result<KVec<u8>, AllocError> {
+    let mut copy = KVec::with_capacity(bytes.len().saturating_add(1), GFP_KERNEL)?;
+    copy.extend_from_slice(bytes, GFP_KERNEL)?;
+    copy.push(0, GFP_KERNEL)?;
+    Ok(copy)
 }
 
 /// The identity of a file as it is stored.

@@ -272,11 +272,7 @@ impl Recorder {
 
 /// How recordings are merged: `vm.pbitmap_merge`.
 pub(crate) fn merge() -> Merge {
-    match sysctl::merge() {
-        0 => Merge::Replace,
-        1 => Merge::Or,
-        _ => Merge::Age,
-    }
+    Merge::from_number(sysctl::merge()).unwrap_or_default()
 }
 
 fn launch_finished(programs: &Programs, launch: &Launch, wanted: u64, hits: u64) {

@@ -69,6 +69,14 @@ impl<'a> Bitmap<'a> {
         word & below(self.len.saturating_sub(base))
     }
 
+    /// How many words there are up to the last one with a set bit.
+    pub fn used_words(&self) -> usize {
+        (0..self.len.div_ceil(WORD))
+            .rev()
+            .find(|index| self.word(*index) != 0)
+            .map_or(0, |index| index.saturating_add(1))
+    }
+
     /// The first set bit at or after `from`.
     pub fn next_set(&self, from: usize) -> Option<usize> {
         let mut base = base_of(from);

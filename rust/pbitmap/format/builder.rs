@@ -57,10 +57,6 @@ pub struct ProfileInput<'a> {
     pub runs: u32,
     /// When it was last recorded, in seconds since the epoch.
     pub last_used: u64,
-    /// Pages that were prefetched for that run.
-    pub wanted: u32,
-    /// Those of them that it touched.
-    pub hits: u32,
 }
 
 /// What a file was when its pages were recorded; all zero for the executable itself, whose
@@ -83,6 +79,24 @@ pub struct FileIdentity {
     pub build_id: BuildId,
 }
 
+impl FileIdentity {
+    /// A file record that has nothing else.
+    pub(super) fn to_record(self) -> FileRecord {
+        FileRecord {
+            encoding: ENCODING_RAW,
+            generation: self.generation,
+            dev: self.dev,
+            ino: self.ino,
+            size: self.size,
+            mtime_sec: self.mtime_sec,
+            mtime_nsec: self.mtime_nsec,
+            build_id_len: u32::from(self.build_id.len),
+            build_id: self.build_id.bytes,
+            ..FileRecord::default()
+        }
+    }
+}
+
 /// A file and its pages to store.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct FileInput<'a> {
@@ -98,8 +112,6 @@ pub struct FileInput<'a> {
     pub page_count: u32,
     /// The planes, the newest first; bytes that are missing at the end are clear bits.
     pub planes: &'a [&'a [u8]],
-    /// Whether to store one plane with what is in any of them.
-    pub merged: bool,
 }
 
 /// Fills one slot.
@@ -169,28 +181,35 @@ impl<'b> Builder<'b> {
     ///
     /// [`Error::BadRecord`] if no profile can be like that.
     pub fn profile(&mut self, input: &ProfileInput<'_>) -> Result<Outcome> {
-        if input.kind > PROFILE_BY_ARGUMENT || input.key.len() > MAX_PATH {
+        let record = ProfileRecord {
+            kind: input.kind,
+            runs: input.runs,
+            last_used: input.last_used,
+            ..ProfileRecord::default()
+        };
+        self.store_profile(&record, input.key)
+    }
+
+    /// Adds a profile like `record`, of which only the places in the slot are changed.
+    pub(super) fn store_profile(&mut self, record: &ProfileRecord, key: &[u8]) -> Result<Outcome> {
+        if record.kind > PROFILE_BY_ARGUMENT || key.len() > MAX_PATH {
             return Err(Error::BadRecord);
         }
         self.profile = None;
         if self.profiles >= self.profile_room {
             return Ok(Outcome::Dropped);
         }
-        let Some((key_offset, end)) = self.place(self.end, input.key.len()) else {
+        let Some((key_offset, end)) = self.place(self.end, key.len()) else {
             return Ok(Outcome::Dropped);
         };
-        self.copy(key_offset, input.key)?;
+        self.copy(key_offset, key)?;
         self.end = end;
         let record = ProfileRecord {
-            kind: input.kind,
-            key_len: to_u32(input.key.len())?,
+            key_len: to_u32(key.len())?,
             key_offset: to_u32(key_offset)?,
             first_file: to_u32(self.files)?,
-            runs: input.runs,
-            last_used: input.last_used,
-            wanted: input.wanted,
-            hits: input.hits,
-            ..ProfileRecord::default()
+            file_count: 0,
+            ..*record
         };
         self.profiles = self.profiles.saturating_add(1);
         self.put_profile(&record)?;
@@ -203,15 +222,42 @@ impl<'b> Builder<'b> {
     ///
     /// [`Error::BadRecord`] if no file record can be like that.
     pub fn file(&mut self, input: &FileInput<'_>) -> Result<Outcome> {
-        let own = input.kind == FILE_EXECUTABLE;
-        let sound = input.kind <= FILE_BY_PATH
-            && input.path.len() <= MAX_PATH
-            && input.planes.len() <= MAX_PLANES
-            && input
+        let record = FileRecord {
+            kind: input.kind,
+            plane_count: u16::try_from(input.planes.len()).map_err(|_| Error::BadRecord)?,
+            first_page: input.first_page,
+            page_count: input.page_count,
+            ..input.identity.to_record()
+        };
+        let mut planes = input.planes.iter();
+        self.store_file(&record, input.path, |target| {
+            let plane = planes.next().copied().unwrap_or_default();
+            for (to, from) in target.iter_mut().zip(plane) {
+                *to = *from;
+            }
+        })
+    }
+
+    /// Adds a file like `record`, of which the places in the slot are changed, and the number of
+    /// pages if they do not all fit. `fill` is called with the zeroes of one plane after the other;
+    /// what it sets past the last page is cleared.
+    pub(super) fn store_file(
+        &mut self,
+        record: &FileRecord,
+        path: &[u8],
+        mut fill: impl FnMut(&mut [u8]),
+    ) -> Result<Outcome> {
+        let planes = usize::from(record.plane_count);
+        let own = record.kind == FILE_EXECUTABLE;
+        let sound = record.kind <= FILE_BY_PATH
+            && record.encoding == ENCODING_RAW
+            && path.len() <= MAX_PATH
+            && planes <= MAX_PLANES
+            && record
                 .first_page
-                .checked_add(u64::from(input.page_count))
+                .checked_add(u64::from(record.page_count))
                 .is_some()
-            && (!own || input.first_page == 0 && input.path.is_empty());
+            && (!own || record.first_page == 0 && path.is_empty());
         if !sound {
             return Err(Error::BadRecord);
         }
@@ -221,54 +267,35 @@ impl<'b> Builder<'b> {
         if self.files >= self.file_room {
             return Ok(Outcome::Dropped);
         }
-        let Some((path_offset, planes_offset)) = self.place(self.end, input.path.len()) else {
+        let Some((path_offset, planes_offset)) = self.place(self.end, path.len()) else {
             return Ok(Outcome::Dropped);
         };
         let room = self.buffer.len().saturating_sub(planes_offset);
-        let plane_count = if input.merged {
-            input.planes.len().min(1)
-        } else {
-            input.planes.len()
-        };
-        let Some(page_count) = pages_in(room, input.page_count, plane_count) else {
+        let Some(page_count) = pages_in(room, record.page_count, planes) else {
             return Ok(Outcome::Dropped);
         };
         let stride = plane_stride(page_count);
-        let truncated = page_count < input.page_count;
+        let truncated = page_count < record.page_count;
 
-        self.copy(path_offset, input.path)?;
-        let mut next = planes_offset;
-        for plane in input.planes {
-            let end = next.saturating_add(stride);
-            let target = self.buffer.get_mut(next..end).ok_or(Error::NoRoom)?;
-            add_plane(target, plane, page_count);
-            if !input.merged {
-                next = end;
-            }
+        self.copy(path_offset, path)?;
+        let mut end = planes_offset;
+        for _ in 0..planes {
+            let next = end.saturating_add(stride);
+            let target = self.buffer.get_mut(end..next).ok_or(Error::NoRoom)?;
+            fill(target);
+            bitmap::clear_from(target, to_usize(page_count));
+            end = next;
         }
-        self.end = planes_offset.saturating_add(stride.saturating_mul(plane_count));
+        self.end = end;
 
-        let identity = &input.identity;
         let record = FileRecord {
-            kind: input.kind,
-            flags: if truncated { FILE_TRUNCATED } else { 0 },
-            encoding: ENCODING_RAW,
-            plane_count: u16::try_from(plane_count).map_err(|_| Error::BadRecord)?,
+            flags: record.flags | if truncated { FILE_TRUNCATED } else { 0 },
             path_offset: to_u32(path_offset)?,
-            path_len: to_u32(input.path.len())?,
-            first_page: input.first_page,
+            path_len: to_u32(path.len())?,
             page_count,
             plane_stride: to_u32(stride)?,
             planes_offset: to_u32(planes_offset)?,
-            generation: identity.generation,
-            dev: identity.dev,
-            ino: identity.ino,
-            size: identity.size,
-            mtime_sec: identity.mtime_sec,
-            mtime_nsec: identity.mtime_nsec,
-            build_id_len: u32::from(identity.build_id.len),
-            build_id: identity.build_id.bytes,
-            ..FileRecord::default()
+            ..*record
         };
         put(
             self.buffer,
@@ -351,6 +378,26 @@ pub fn slot_size_for(page_count: u32, alignment: u32) -> Option<u32> {
         .flatten()
 }
 
+/// Bytes of a slot that a profile takes, its files not counted.
+pub const fn profile_bytes(key_len: usize) -> usize {
+    ProfileRecord::SIZE.saturating_add(padded(key_len))
+}
+
+/// Bytes of a slot that a file takes, [`usize::MAX`] if that is more than there can be.
+pub const fn file_bytes(path_len: usize, page_count: u32, planes: usize) -> usize {
+    FileRecord::SIZE
+        .saturating_add(padded(path_len))
+        .saturating_add(plane_stride(page_count).saturating_mul(planes))
+}
+
+/// Bytes that a key or a path takes.
+const fn padded(len: usize) -> usize {
+    match len.checked_next_multiple_of(8) {
+        Some(len) => len,
+        None => usize::MAX,
+    }
+}
+
 /// Writes the header with its checksum and returns the number of used bytes.
 fn seal(buffer: &mut [u8], mut header: SlotHeader) -> Result<usize> {
     let used = to_usize(header.used_bytes);
@@ -387,14 +434,6 @@ fn put(
         .ok_or(Error::NoRoom)
 }
 
-/// Sets those of the first `page_count` bits that `source` has, in bytes that were zero at first.
-fn add_plane(target: &mut [u8], source: &[u8], page_count: u32) {
-    for (to, from) in target.iter_mut().zip(source) {
-        *to |= *from;
-    }
-    bitmap::clear_from(target, to_usize(page_count));
-}
-
 /// Bytes of a plane of `page_count` bits, a multiple of 8.
 const fn plane_stride(page_count: u32) -> usize {
     (page_count.div_ceil(64) as usize).saturating_mul(8)
@@ -402,7 +441,7 @@ const fn plane_stride(page_count: u32) -> usize {
 
 /// How many of `page_count` pages fit into `room` bytes with `planes` planes; [`None`] if there is
 /// not even a word for each.
-fn pages_in(room: usize, page_count: u32, planes: usize) -> Option<u32> {
+pub(super) fn pages_in(room: usize, page_count: u32, planes: usize) -> Option<u32> {
     if planes == 0 || page_count == 0 {
         return Some(page_count);
     }

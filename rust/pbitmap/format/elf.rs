@@ -35,6 +35,9 @@ pub const PT_LOAD: u32 = 1;
 /// `p_type` of the segment that says how the stack is to be, and nothing else.
 pub const PT_GNU_STACK: u32 = 0x6474_e551;
 
+/// `n_type` of the note of GNU that identifies a build.
+const NT_GNU_BUILD_ID: u32 = 3;
+
 /// The bytes of a file from [`offset`](Self::offset) on.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct FileRange {
@@ -331,6 +334,55 @@ pub fn overlaps_load(phdrs: &[u8], offset: u64, len: u64, page_size: u32) -> boo
                 None => true,
             },
         )
+}
+
+/// The GNU build id in `notes`, the bytes of a `PT_NOTE` segment; [`None`] if there is none, or
+/// one without a byte.
+pub fn build_id(notes: &[u8]) -> Option<&[u8]> {
+    let mut rest = notes;
+    loop {
+        let note;
+        (note, rest) = Note::split(rest)?;
+        if note.kind == NT_GNU_BUILD_ID && note.name == b"GNU\0" {
+            return (!note.contents.is_empty()).then_some(note.contents);
+        }
+    }
+}
+
+/// An entry of a `PT_NOTE` segment.
+struct Note<'a> {
+    kind: u32,
+    name: &'a [u8],
+    contents: &'a [u8],
+}
+
+impl<'a> Note<'a> {
+    /// The first of `notes`, and the others.
+    fn split(notes: &'a [u8]) -> Option<(Self, &'a [u8])> {
+        let (name_len, rest) = split_number(notes)?;
+        let (contents_len, rest) = split_number(rest)?;
+        let (kind, rest) = split_number(rest)?;
+        let (name, rest) = split_padded(rest, name_len)?;
+        let (contents, rest) = split_padded(rest, contents_len)?;
+        let note = Self {
+            kind,
+            name,
+            contents,
+        };
+        Some((note, rest))
+    }
+}
+
+fn split_number(bytes: &[u8]) -> Option<(u32, &[u8])> {
+    let (number, rest) = bytes.split_first_chunk()?;
+    Some((u32::from_le_bytes(*number), rest))
+}
+
+/// The first `len` bytes, and those after the padding to 4 bytes, which may be missing at the end.
+fn split_padded(bytes: &[u8], len: u32) -> Option<(&[u8], &[u8])> {
+    let len = usize::try_from(len).ok()?;
+    let padded = len.checked_next_multiple_of(4)?;
+    Some((bytes.get(..len)?, bytes.get(padded..).unwrap_or_default()))
 }
 
 /// The pages that hold any of `len` bytes from `offset` on; [`None`] if no file has those bytes.

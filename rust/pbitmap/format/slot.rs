@@ -5,6 +5,11 @@
 //! A [`Slot`] borrows the bytes it was made from and copies nothing but the header. Its tables lie
 //! inside its used bytes; what its records point to is checked when it is asked for.
 
+use core::{
+    cmp::Reverse,
+    iter, //
+};
+
 use super::{
     bitmap::Bitmap,
     crc32c::Crc32c,
@@ -33,6 +38,8 @@ use super::{
 
 pub use super::{
     builder::{
+        file_bytes,
+        profile_bytes,
         slot_size_for,
         Builder,
         FileIdentity,
@@ -340,16 +347,59 @@ impl<'a> Slot<'a> {
             .find(|profile| profile.record.kind == PROFILE_DEFAULT)
     }
 
+    /// The profiles that this code understands, the most recently used first, then in the order
+    /// of the table.
+    pub fn profiles_by_use(&self) -> impl Iterator<Item = Profile<'a>> + 'a {
+        let slot = *self;
+        let mut last: Option<(Reverse<u64>, usize)> = None;
+        // At most 64 profiles: looking through all of them for each needs no memory.
+        iter::from_fn(move || {
+            let rank = |profile: &Profile<'_>| (Reverse(profile.record.last_used), profile.index);
+            let next = slot
+                .profiles()
+                .filter(|profile| last.is_none_or(|last| rank(profile) > last))
+                .min_by_key(rank)?;
+            last = Some(rank(&next));
+            Some(next)
+        })
+    }
+
     /// The file records of `profile` that this code understands.
-    pub fn files(&self, profile: &Profile<'_>) -> impl Iterator<Item = File<'a>> + 'a {
+    pub fn files(&self, profile: &Profile<'_>) -> Files<'a> {
+        let first = to_usize(profile.record.first_file);
+        let end = first.saturating_add(to_usize(profile.record.file_count));
+        Files {
+            records: self.file_records(first, end),
+            data: self.data(),
+        }
+    }
+
+    fn file_records(&self, next: usize, end: usize) -> Records<'a> {
+        Records {
+            table: self.file_table(),
+            next,
+            end,
+        }
+    }
+
+    /// The file of `profile` with this kind and path. It is looked for from index `hint` of the
+    /// table on, then before it; files are mostly asked for in the order in which they are there.
+    pub fn find(
+        &self,
+        profile: &Profile<'_>,
+        kind: u16,
+        path: &[u8],
+        hint: usize,
+    ) -> Option<File<'a>> {
         let data = self.data();
         let first = to_usize(profile.record.first_file);
-        self.file_table()
-            .chunks_exact(FileRecord::SIZE)
-            .enumerate()
-            .skip(first)
-            .take(to_usize(profile.record.file_count))
-            .filter_map(move |(index, raw)| File::new(index, FileRecord::decode(raw)?, data))
+        let end = first.saturating_add(to_usize(profile.record.file_count));
+        let hint = hint.clamp(first, end);
+        self.file_records(hint, end)
+            .chain(self.file_records(first, hint))
+            .filter(|(_, record)| record.kind == kind && to_usize(record.path_len) == path.len())
+            .filter_map(|(index, record)| File::new(index, record, data))
+            .find(|file| file.path == path)
     }
 
     /// The record of the executable itself in `profile`.
@@ -379,6 +429,46 @@ impl<'a> Slot<'a> {
             }
         }
         Ok(())
+    }
+}
+
+/// The file records of a slot from one index to another, as far as there are so many.
+#[derive(Clone, Debug)]
+struct Records<'a> {
+    table: &'a [u8],
+    next: usize,
+    end: usize,
+}
+
+impl Iterator for Records<'_> {
+    type Item = (usize, FileRecord);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.next >= self.end {
+            return None;
+        }
+        let index = self.next;
+        self.next = index.saturating_add(1);
+        let start = index.checked_mul(FileRecord::SIZE)?;
+        let record = FileRecord::decode(self.table.get(start..)?)?;
+        Some((index, record))
+    }
+}
+
+/// Iterator of [`Slot::files`].
+#[derive(Clone, Debug)]
+pub struct Files<'a> {
+    records: Records<'a>,
+    data: Data<'a>,
+}
+
+impl<'a> Iterator for Files<'a> {
+    type Item = File<'a>;
+
+    fn next(&mut self) -> Option<File<'a>> {
+        let data = self.data;
+        self.records
+            .find_map(|(index, record)| File::new(index, record, data))
     }
 }
 
@@ -464,15 +554,9 @@ impl<'a> File<'a> {
         self.record.flags & FILE_TRUNCATED != 0
     }
 
-    /// Plane `index`, 0 being the newest.
-    pub fn plane(&self, index: usize) -> Option<Bitmap<'a>> {
-        let stride = to_usize(self.record.plane_stride);
-        if index >= usize::from(self.record.plane_count) {
-            return None;
-        }
-        let start = index.checked_mul(stride)?;
-        let bytes = self.planes.get(start..start.checked_add(stride)?)?;
-        Some(Bitmap::new(bytes, to_usize(self.record.page_count)))
+    /// All planes, one after the other, each of them as long as the record says.
+    pub fn planes(&self) -> &'a [u8] {
+        self.planes
     }
 
     /// What the file was when its pages were recorded.
@@ -486,6 +570,33 @@ impl<'a> File<'a> {
             mtime_nsec: self.record.mtime_nsec,
             build_id: self.build_id(),
         }
+    }
+
+    /// Whether both records are of the same file and it has not changed in between. Paths are not
+    /// compared, and neither is the device: its number may be another one after the next boot.
+    pub fn is_same_file(&self, other: &FileRecord) -> bool {
+        let identity = |record: &FileRecord| {
+            (
+                record.ino,
+                record.generation,
+                record.size,
+                record.mtime_sec,
+                record.mtime_nsec,
+            )
+        };
+        let own = self.record.kind == FILE_EXECUTABLE;
+        self.record.kind == other.kind && (own || identity(&self.record) == identity(other))
+    }
+
+    /// Plane `index`, 0 being the newest.
+    pub fn plane(&self, index: usize) -> Option<Bitmap<'a>> {
+        let stride = to_usize(self.record.plane_stride);
+        if index >= usize::from(self.record.plane_count) {
+            return None;
+        }
+        let start = index.checked_mul(stride)?;
+        let bytes = self.planes.get(start..start.checked_add(stride)?)?;
+        Some(Bitmap::new(bytes, to_usize(self.record.page_count)))
     }
 
     /// The build id of the file.

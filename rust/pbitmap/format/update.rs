@@ -1,420 +1,731 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The slot that follows another when a run was recorded.
+//! Storing a recording: the slot that follows another.
+//!
+//! The files of the recorded profile pass by one at a time, as the recording and the old slot
+//! together say; nothing is collected, for there may be a thousand of them and there is no memory
+//! to allocate. They pass twice: the tables of a slot come before its data, so that the first time
+//! they are only counted.
+
+use core::{
+    iter::Take,
+    marker::PhantomData, //
+};
 
 use super::{
-    super::policy::{
-        merge::{
-            Merge,
-            Wanted, //
-        },
-        profile, //
+    super::policy::merge::{
+        Merge,
+        Wanted, //
     },
     bitmap::Bitmap,
     builder::{
+        file_bytes,
+        pages_in,
+        profile_bytes,
         Builder,
         FileIdentity,
-        FileInput,
-        Outcome,
-        ProfileInput, //
+        Outcome, //
     },
     error::{
         Error,
         Result, //
     },
     layout::{
+        FileRecord,
+        ProfileRecord,
+        SlotHeader,
         FILE_BY_PATH,
         FILE_EXECUTABLE,
+        FILE_TRUNCATED,
+        PROFILE_BY_ARGUMENT,
         PROFILE_DEFAULT, //
     },
     slot::{
+        to_usize,
         File,
+        Files,
         Profile,
         Slot, //
     },
     MAX_FILES,
+    MAX_PATH,
     MAX_PLANES,
-    MAX_PROFILES, //
+    MAX_PROFILES,
+    PAGE_SIZE, //
 };
 
-/// What tells a mode of a program from the others.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+/// A recording may differ from what is stored by one page in so many and not be worth a write.
+const TOLERANCE: u64 = 128;
+
+/// A profile that is used is written so often, in seconds, even if nothing changes, if there are
+/// others: otherwise it would seem to be the one that was not used for the longest time.
+const REFRESH: u64 = 24 * 60 * 60;
+
+/// The way in which the program was used.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Key<'a> {
     /// `PROFILE_*` of the [layout](super::layout).
     pub kind: u16,
-    /// The name, script or argument; empty for the default.
+    /// What it is; without meaning for [`PROFILE_DEFAULT`].
     pub bytes: &'a [u8],
 }
 
-/// A file that a run touched.
+impl<'a> Key<'a> {
+    /// The key of the profile that is used when no other matches.
+    pub const DEFAULT: Self = Self {
+        kind: PROFILE_DEFAULT,
+        bytes: b"",
+    };
+
+    /// Whether `profile` is for this way.
+    pub fn is_of(&self, profile: &Profile<'_>) -> bool {
+        self.kind == profile.record.kind
+            && (self.kind == PROFILE_DEFAULT || self.bytes == profile.key())
+    }
+
+    /// The bytes that are stored.
+    fn stored(&self) -> Result<&'a [u8]> {
+        match self.kind {
+            PROFILE_DEFAULT => Ok(b""),
+            ..=PROFILE_BY_ARGUMENT if self.bytes.len() <= MAX_PATH => Ok(self.bytes),
+            _ => Err(Error::BadRecord),
+        }
+    }
+}
+
+/// A file that was mapped, and the pages of it that were touched.
 #[derive(Clone, Copy, Debug)]
 pub struct Seen<'a> {
-    /// Its path from the program's root; empty for the executable.
+    /// The path; empty for the executable.
     pub path: &'a [u8],
-    /// What it was.
+    /// What the file is; not looked at for the executable.
     pub identity: FileIdentity,
-    /// The pages that were touched.
+    /// Bit `n` is page `n` of the file.
     pub pages: Bitmap<'a>,
 }
 
-/// One run of a program.
+/// A recording, but for its files.
 #[derive(Clone, Copy, Debug)]
 pub struct Run<'a> {
-    /// Its mode.
+    /// How the program was used.
     pub key: Key<'a>,
-    /// How it and those before it are kept.
+    /// What becomes of earlier recordings.
     pub merge: Merge,
-    /// Pages that had been prefetched for it, or were in memory.
+    /// Pages that were prefetched, or found in memory.
     pub wanted: u32,
-    /// Those of them that it touched.
+    /// Those of them that the program then touched.
     pub hits: u32,
-    /// When it was, in seconds since the epoch.
+    /// Seconds since the epoch.
     pub now: u64,
 }
 
-/// What became of it.
+/// What [`update`] wrote, and what did not fit.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Report {
-    /// Bytes of the slot that are in use.
+    /// Bytes that are in use.
     pub used: usize,
-    /// Files of the run for which there was no room.
+    /// Files of the recorded profile that are not there.
     pub files_dropped: usize,
-    /// Files of the run of which the end is missing.
+    /// Files of the recorded profile of which pages are not there.
     pub files_truncated: usize,
-    /// Other modes for which there was no room.
+    /// Other profiles that are not there any more.
     pub profiles_dropped: usize,
 }
 
-/// A recording that differs from the last one by at most one page in so many is not worth a write.
-const CLOSE_ENOUGH: u64 = 128;
-
-/// The planes of one file, the newest first.
-#[derive(Clone, Copy)]
-struct Planes<'a> {
-    planes: [&'a [u8]; MAX_PLANES],
-    count: usize,
-    pages: u32,
-}
-
-impl<'a> Planes<'a> {
-    const EMPTY: Self = Self {
-        planes: [&[]; MAX_PLANES],
-        count: 0,
-        pages: 0,
-    };
-
-    fn push(&mut self, plane: Bitmap<'a>) {
-        if let Some(place) = self.planes.get_mut(self.count) {
-            *place = plane.bytes();
-            self.count = self.count.saturating_add(1);
-            self.pages = self.pages.max(trimmed(&plane));
-        }
-    }
-
-    fn push_old(&mut self, old: &File<'a>, limit: usize) {
-        for index in 0..usize::from(old.record.plane_count) {
-            if self.count >= limit {
-                break;
-            }
-            if let Some(plane) = old.plane(index) {
-                self.push(plane);
-            }
-        }
-    }
-
-    fn as_slice(&self) -> &[&'a [u8]] {
-        self.planes.get(..self.count).unwrap_or_default()
-    }
-}
-
-/// Pages up to the last one that is set, in whole words.
-fn trimmed(plane: &Bitmap<'_>) -> u32 {
-    let mut words = plane.len().div_ceil(64);
-    while let Some(last) = words.checked_sub(1) {
-        if plane.word(last) != 0 {
-            break;
-        }
-        words = last;
-    }
-    let pages = words.saturating_mul(64).min(plane.len());
-    u32::try_from(pages).unwrap_or(u32::MAX)
-}
-
-/// Whether a record is of the file that was seen, unchanged.
-fn is_same(old: &File<'_>, seen: &Seen<'_>) -> bool {
-    if seen.path.is_empty() {
-        return old.record.kind == FILE_EXECUTABLE;
-    }
-    let (one, other) = (old.identity(), seen.identity);
-    old.record.kind == FILE_BY_PATH
-        && old.record.first_page == 0
-        && old.path() == seen.path
-        && one.ino == other.ino
-        && one.generation == other.generation
-        && one.size == other.size
-        && one.mtime_sec == other.mtime_sec
-        && one.mtime_nsec == other.mtime_nsec
-}
-
-/// How many planes a file gets.
-fn plane_limit(old: &Slot<'_>, merge: Merge, runs: u32) -> usize {
-    match merge {
-        Merge::Replace | Merge::Or => 1,
-        Merge::Age => usize::from(old.header().planes)
-            .clamp(1, MAX_PLANES)
-            .min(usize::try_from(runs).unwrap_or(usize::MAX)),
-    }
-}
-
-/// The profile of the run in `old`.
-fn own<'a>(old: &Slot<'a>, run: &Run<'_>) -> Option<Profile<'a>> {
-    old.profiles()
-        .find(|profile| profile::is_of(profile, &run.key))
-}
-
-/// The pages that a record of the executable has room for.
-fn executable_pages(old: &Slot<'_>) -> u32 {
-    old.profiles()
-        .filter_map(|profile| old.executable(&profile))
-        .map(|file| file.record.page_count)
-        .max()
-        .unwrap_or(0)
-}
-
-/// Writes the slot that follows `old` to `out`, all of which is the slot. `files` are what the run
-/// touched, the executable first.
+/// Writes the slot that follows `old` into `out`, which is as long as the slot.
+///
+/// `files` are the files of the recording, of which the first [`MAX_FILES`] count; of two with the
+/// same path the first one does. The format says what is kept and what is dropped.
 ///
 /// # Errors
 ///
-/// [`Error::GenerationExhausted`], or [`Error::BadSlotSize`] if `out` is not as long as a slot.
+/// [`Error::BadRecord`] if no profile can have the key, [`Error::NoRoom`] if `out` is too short or
+/// the slot too small for a record of the executable, [`Error::GenerationExhausted`] if no
+/// generation follows the one of `old`.
 pub fn update<'a>(
     old: &Slot<'_>,
     out: &mut [u8],
     run: &Run<'_>,
     files: impl Iterator<Item = Seen<'a>> + Clone,
 ) -> Result<Report> {
-    let header = *old.header();
+    let header = old.header();
     let generation = header
         .generation
         .checked_add(1)
         .ok_or(Error::GenerationExhausted)?;
-    let most = usize::from(header.max_profiles).clamp(1, MAX_PROFILES);
-    let own = own(old, run);
-    let runs = own.map_or(0, |profile| profile.record.runs).saturating_add(1);
-    let is_kept = |profile: &Profile<'_>| {
-        // The default one that a fresh slot has goes when there is another.
-        !profile::is_of(profile, &run.key)
-            && !(profile.record.kind == PROFILE_DEFAULT && profile.record.runs == 0)
-    };
-    let others = old.profiles().filter(is_kept).count();
-    let profiles = others.min(most.saturating_sub(1)).saturating_add(1);
+    let out = out
+        .get_mut(..to_usize(header.slot_size))
+        .ok_or(Error::NoRoom)?;
+    let key = run.key.stored()?;
+    let profile = Recorded::new(old, run);
+    // They live as long as the slot, or shorter.
+    let files = files.map(|seen| Seen { ..seen });
 
-    let limit = plane_limit(old, run.merge, runs);
-    let kept_files = own.map_or(0, |profile| kept(old, &profile, run, limit, files.clone()).count());
-    let other_files = ranked(old, is_kept)
-        .take(profiles.saturating_sub(1))
-        .map(|profile| old.files(&profile).count())
-        .fold(0, usize::saturating_add);
-    let count = files
-        .clone()
-        .count()
-        .saturating_add(kept_files)
-        .saturating_add(other_files)
-        .min(MAX_FILES);
-    let mut builder = Builder::new(out, &header, profiles, count)?;
-    let mut report = Report {
-        profiles_dropped: others.saturating_sub(profiles.saturating_sub(1)),
-        ..Report::default()
+    let mut report = Report::default();
+    let mut room = Room::new(header, key)?;
+    let mut file_count = 0usize;
+    for mut entry in profile.entries(files.clone()) {
+        match room.fit(&mut entry) {
+            Outcome::Stored => {}
+            Outcome::Truncated => increment(&mut report.files_truncated),
+            Outcome::Dropped if entry.is_executable() => return Err(Error::NoRoom),
+            Outcome::Dropped => {
+                increment(&mut report.files_dropped);
+                continue;
+            }
+        }
+        increment(&mut file_count);
+    }
+    // If the recorded profile does not fit, no other one does.
+    let others = if room.is_full {
+        0
+    } else {
+        let most = usize::from(header.max_profiles.max(1)).min(MAX_PROFILES);
+        let others = profile.others().take(most.saturating_sub(1));
+        others
+            .take_while(|other| room.fit_profile(old, other))
+            .count()
     };
+    report.profiles_dropped = profile.others().count().saturating_sub(others);
+    for other in profile.others().take(others) {
+        file_count = file_count.saturating_add(old.files(&other).count());
+    }
 
-    let added = builder.profile(&ProfileInput {
+    let profiles = others.saturating_add(1);
+    let mut builder = Builder::new(out, header, profiles, file_count)?;
+    let record = ProfileRecord {
         kind: run.key.kind,
-        key: run.key.bytes,
-        runs,
+        runs: profile.runs.saturating_add(1),
         last_used: run.now,
         wanted: run.wanted,
         hits: run.hits,
-    })?;
-    if added == Outcome::Dropped {
-        return Err(Error::NoRoom);
-    }
-    for seen in files.clone() {
-        let mut planes = Planes::EMPTY;
-        planes.push(seen.pages);
-        let before = own.and_then(|own| old.files(&own).find(|file| is_same(file, &seen)));
-        let outcome = match (run.merge, before) {
-            (Merge::Or, Some(file)) => {
-                // Both planes are given; the builder makes one of them.
-                planes.push_old(&file, 2);
-                add(&mut builder, old, &seen, &planes, true)?
-            }
-            (Merge::Age, Some(file)) => {
-                planes.push_old(&file, limit);
-                add(&mut builder, old, &seen, &planes, false)?
-            }
-            _ => add(&mut builder, old, &seen, &planes, false)?,
-        };
-        match outcome {
-            Outcome::Stored => {}
-            Outcome::Truncated => report.files_truncated = report.files_truncated.saturating_add(1),
-            Outcome::Dropped => report.files_dropped = report.files_dropped.saturating_add(1),
-        }
-    }
-    if let Some(own) = own {
-        for file in kept(old, &own, run, limit, files.clone()) {
-            let seen = Seen {
-                path: file.path(),
-                identity: file.identity(),
-                pages: Bitmap::new(&[], 0),
-            };
-            let mut planes = Planes::EMPTY;
-            if run.merge == Merge::Age {
-                planes.push(seen.pages);
-            }
-            planes.push_old(&file, limit);
-            let _ = add(&mut builder, old, &seen, &planes, false)?;
-        }
-    }
-    for profile in ranked(old, is_kept).take(profiles.saturating_sub(1)) {
-        let record = &profile.record;
-        let added = builder.profile(&ProfileInput {
-            kind: record.kind,
-            key: profile.key(),
-            runs: record.runs,
-            last_used: record.last_used,
-            wanted: record.wanted,
-            hits: record.hits,
-        })?;
-        let mut dropped = added == Outcome::Dropped;
-        for file in old.files(&profile) {
-            let mut planes = Planes::EMPTY;
-            planes.push_old(&file, MAX_PLANES);
-            let outcome = builder.file(&FileInput {
-                kind: file.record.kind,
-                path: file.path(),
-                identity: file.identity(),
-                first_page: file.record.first_page,
-                page_count: file.record.page_count,
-                planes: planes.as_slice(),
-                merged: false,
+        ..profile
+            .profile
+            .map_or_else(ProfileRecord::default, |profile| profile.record)
+    };
+    expect_stored(builder.store_profile(&record, key)?)?;
+    let mut room = Room::new(header, key)?;
+    for mut entry in profile.entries(files) {
+        if room.fit(&mut entry) != Outcome::Dropped {
+            let mut plane = 0usize;
+            let outcome = builder.store_file(&entry.record, entry.path, |target| {
+                entry.store(plane, target);
+                increment(&mut plane);
             })?;
-            dropped |= outcome != Outcome::Stored;
+            expect_stored(outcome)?;
         }
-        if dropped {
-            report.profiles_dropped = report.profiles_dropped.saturating_add(1);
+    }
+    for other in profile.others().take(others) {
+        expect_stored(builder.store_profile(&other.record, other.key())?)?;
+        for file in old.files(&other) {
+            let mut planes = file.planes().chunks_exact(stride_of(&file));
+            let outcome = builder.store_file(&file.record, file.path(), |target| {
+                copy(target, planes.next().unwrap_or_default());
+            })?;
+            expect_stored(outcome)?;
         }
     }
     report.used = builder.finish(generation, run.now)?;
     Ok(report)
 }
 
-fn add(
-    builder: &mut Builder<'_>,
-    old: &Slot<'_>,
-    seen: &Seen<'_>,
-    planes: &Planes<'_>,
-    merged: bool,
-) -> Result<Outcome> {
-    let own = seen.path.is_empty();
-    let page_count = if own {
-        executable_pages(old).max(planes.pages)
-    } else {
-        planes.pages
-    };
-    builder.file(&FileInput {
-        kind: if own { FILE_EXECUTABLE } else { FILE_BY_PATH },
-        path: seen.path,
-        identity: if own {
-            FileIdentity::default()
-        } else {
-            seen.identity
-        },
-        first_page: 0,
-        page_count,
-        planes: planes.as_slice(),
-        merged,
-    })
-}
-
-/// The files of the run's profile that were not seen now and are not forgotten.
-fn kept<'s, 'a>(
-    old: &Slot<'s>,
-    own: &Profile<'s>,
-    run: &Run<'_>,
-    limit: usize,
-    files: impl Iterator<Item = Seen<'a>> + Clone,
-) -> impl Iterator<Item = File<'s>> {
-    let merge = run.merge;
-    old.files(own).filter(move |file| {
-        file.record.kind == FILE_BY_PATH
-            && file.record.first_page == 0
-            && merge != Merge::Replace
-            && !files.clone().any(|seen| seen.path == file.path())
-            && (merge == Merge::Or
-                || (0..limit.saturating_sub(1))
-                    .filter_map(|index| file.plane(index))
-                    .any(|plane| plane.next_set(0).is_some()))
-    })
-}
-
-/// The profiles that `wanted` says yes to, the one that was used last first.
-fn ranked<'a>(
-    slot: &Slot<'a>,
-    wanted: impl Fn(&Profile<'_>) -> bool + Copy,
-) -> impl Iterator<Item = Profile<'a>> {
-    let slot = *slot;
-    let rank = |profile: &Profile<'_>| (profile.record.last_used, usize::MAX.saturating_sub(profile.index));
-    let mut below = None;
-    core::iter::from_fn(move || {
-        let next = slot
-            .profiles()
-            .filter(|profile| wanted(profile))
-            .filter(|profile| below.is_none_or(|below| rank(profile) < below))
-            .max_by_key(|profile| rank(profile))?;
-        below = Some(rank(&next));
-        Some(next)
-    })
-}
-
-/// Whether what is prefetched for this mode is what the run touched, so that a write would gain
-/// nothing. Where recordings age, a difference of less than one page in 128 is let pass: the next
-/// run would undo it.
+/// Whether [`update`] would change nothing that is worth a write.
+///
+/// That is so if every plane of every file would be what it is. With [`Merge::Age`] it is so as
+/// well when there are as many recordings as are remembered, of the same files as this one, and
+/// this one differs from the last one and from what is prefetched by at most one page in 128.
 pub fn is_stored<'a>(
     old: &Slot<'_>,
     run: &Run<'_>,
     files: impl Iterator<Item = Seen<'a>> + Clone,
 ) -> bool {
-    let Some(own) = own(old, run).filter(|own| own.record.runs != 0) else {
+    let recorded = Recorded::new(old, run);
+    let (Some(profile), Ok(key)) = (&recorded.profile, run.key.stored()) else {
         return false;
     };
-    let (mut differ, mut touched) = (0u64, 0u64);
-    for seen in files.clone() {
-        let file = old.files(&own).find(|file| is_same(file, &seen));
-        let wanted = file.map(|file| Wanted::new(&file, own.record.runs));
-        let pages = wanted.map_or(0, |wanted| wanted.len()).max(seen.pages.len());
-        for index in 0..pages.div_ceil(64) {
-            let new = seen.pages.word(index);
-            let old = wanted.map_or(0, |wanted| wanted.word(index));
-            let other = match run.merge {
-                Merge::Or => new & !old,
-                Merge::Replace | Merge::Age => new ^ old,
-            };
-            touched = touched.saturating_add(u64::from(new.count_ones()));
-            differ = differ.saturating_add(u64::from(other.count_ones()));
+    let Ok(mut room) = Room::new(old.header(), key) else {
+        return false;
+    };
+    let age = run.now.saturating_sub(profile.record.last_used);
+    if age >= REFRESH && recorded.others().next().is_some() {
+        return false;
+    }
+
+    let files = files.map(|seen| Seen { ..seen });
+    let full = run.merge == Merge::Age && recorded.history >= recorded.limit;
+    let (mut is_same, mut is_close) = (true, full);
+    let mut difference = Difference::default();
+    let mut stored = 0usize;
+    for mut entry in recorded.entries(files) {
+        if room.fit(&mut entry) == Outcome::Dropped {
+            continue;
+        }
+        let Some(file) = &entry.old else {
+            return false;
+        };
+        increment(&mut stored);
+        is_same = is_same && entry.is_in(file);
+        is_close = is_close && difference.add(&entry, file, profile.record.runs);
+        if !is_same && !is_close {
+            return false;
         }
     }
-    if run.merge != Merge::Or {
-        for file in old.files(&own) {
-            if !files.clone().any(|seen| is_same(&file, &seen)) {
-                let wanted = Wanted::new(&file, own.record.runs);
-                for index in 0..wanted.len().div_ceil(64) {
-                    differ = differ.saturating_add(u64::from(wanted.word(index).count_ones()));
+    if is_same && stored == old.files(profile).count() {
+        return true;
+    }
+    // A file of which nothing is left to remember does not pass by.
+    let last = old.files(profile).filter(|file| !is_clear(file, 1)).count();
+    is_close && difference.files == last && difference.is_small()
+}
+
+/// The profile of a recording.
+#[derive(Clone, Copy)]
+struct Recorded<'o, 'r> {
+    old: &'r Slot<'o>,
+    run: &'r Run<'r>,
+    /// The old profile with the same key.
+    profile: Option<Profile<'o>>,
+    /// Recordings that went into that.
+    runs: u32,
+    /// Recordings that can be told apart in it.
+    history: usize,
+    /// Recordings that the slot is to remember.
+    limit: usize,
+}
+
+impl<'o, 'r> Recorded<'o, 'r> {
+    fn new(old: &'r Slot<'o>, run: &'r Run<'r>) -> Self {
+        let profile = old.profiles().find(|profile| run.key.is_of(profile));
+        let runs = profile.map_or(0, |profile| profile.record.runs);
+        let planes = profile
+            .and_then(|profile| {
+                let files = old.files(&profile);
+                files.map(|file| usize::from(file.record.plane_count)).max()
+            })
+            .unwrap_or(0);
+        Self {
+            old,
+            run,
+            profile,
+            runs,
+            history: planes.min(to_usize(runs)),
+            limit: usize::from(old.header().planes.max(1)).min(MAX_PLANES),
+        }
+    }
+
+    /// The planes that each file gets.
+    fn plane_count(&self) -> usize {
+        match self.run.merge {
+            Merge::Age => self.limit.min(self.history.saturating_add(1)),
+            Merge::Replace | Merge::Or => 1,
+        }
+    }
+
+    /// The profiles that are kept beside this one if there is room, in the order in which they
+    /// are stored.
+    fn others(&self) -> impl Iterator<Item = Profile<'o>> + 'r
+    where
+        'o: 'r,
+    {
+        let Self { old, run, .. } = *self;
+        old.profiles_by_use().filter(move |other| {
+            // A default profile in which nothing was ever recorded has served its purpose.
+            let is_unused = run.key.kind != PROFILE_DEFAULT
+                && other.record.kind == PROFILE_DEFAULT
+                && old.files(other).all(|file| is_clear(&file, MAX_PLANES));
+            !run.key.is_of(other) && !is_unused
+        })
+    }
+
+    /// The files of the profile as they are to be stored if there is room: the executable, the
+    /// others of the recording in its order, and those that were not seen this time in the order
+    /// in which they were stored.
+    fn entries<'e, I>(&self, files: I) -> Entries<'e, 'o, 'r, I>
+    where
+        'o: 'e,
+        I: Iterator<Item = Seen<'e>> + Clone,
+    {
+        let kept = self
+            .profile
+            .filter(|_| self.run.merge != Merge::Replace)
+            .map(|profile| (profile, self.old.files(&profile)));
+        Entries {
+            recorded: *self,
+            all: files.clone().take(MAX_FILES),
+            seen: Some(files.take(MAX_FILES)),
+            index: 0,
+            executable: true,
+            hint: 0,
+            kept,
+            _entries: PhantomData,
+        }
+    }
+
+    fn executable<'e>(&self, pages: Bitmap<'e>) -> Entry<'e>
+    where
+        'o: 'e,
+    {
+        let old = self
+            .profile
+            .and_then(|profile| self.old.executable(&profile));
+        let size = self.old.header().elf_size;
+        let page_count = size.div_ceil(u64::from(PAGE_SIZE));
+        let mut record = FileIdentity::default().to_record();
+        record.page_count = u32::try_from(page_count).unwrap_or(u32::MAX);
+        self.entry(record, b"", pages, old)
+    }
+
+    fn library<'e>(&self, seen: &Seen<'e>, found: Option<File<'o>>) -> Entry<'e>
+    where
+        'o: 'e,
+    {
+        let mut record = seen.identity.to_record();
+        record.kind = FILE_BY_PATH;
+        let old = found.filter(|file| file.is_same_file(&record));
+        if let Some(old) = old.filter(|_| record.build_id_len == 0) {
+            record.build_id = old.record.build_id;
+            record.build_id_len = old.record.build_id_len;
+        }
+        // The bits of such a record do not line up; this code never writes one.
+        let old = old.filter(|old| old.record.first_page == 0);
+        let mut entry = self.entry(record, seen.path, seen.pages, old);
+        entry.trim();
+        entry
+    }
+
+    fn unseen<'e>(&self, file: File<'o>) -> Entry<'e>
+    where
+        'o: 'e,
+    {
+        let record = file.record;
+        let mut entry = self.entry(record, file.path(), Bitmap::new(&[], 0), Some(file));
+        entry.trim();
+        entry
+    }
+
+    fn entry<'e>(
+        &self,
+        record: FileRecord,
+        path: &'e [u8],
+        new: Bitmap<'e>,
+        old: Option<File<'e>>,
+    ) -> Entry<'e> {
+        let planes = self.plane_count();
+        Entry {
+            record: FileRecord {
+                // At most `MAX_PLANES`.
+                plane_count: u16::try_from(planes).unwrap_or(u16::MAX),
+                ..record
+            },
+            path,
+            new,
+            old,
+            merge: self.run.merge,
+            planes,
+        }
+    }
+}
+
+/// A file of the recorded profile as it is to be stored.
+struct Entry<'a> {
+    /// Its record, without the places in the slot.
+    record: FileRecord,
+    path: &'a [u8],
+    /// What was recorded.
+    new: Bitmap<'a>,
+    /// What is stored of the same file.
+    old: Option<File<'a>>,
+    merge: Merge,
+    planes: usize,
+}
+
+impl<'a> Entry<'a> {
+    fn is_executable(&self) -> bool {
+        self.record.kind == FILE_EXECUTABLE
+    }
+
+    /// The two bitmaps that plane `index` consists of, up to the last page of the record.
+    fn plane(&self, index: usize) -> [Bitmap<'a>; 2] {
+        let old = |index| self.old.as_ref().and_then(|old| old.plane(index));
+        let sources = match (self.merge, index.checked_sub(1)) {
+            (Merge::Replace, None) => [Some(self.new), None],
+            (Merge::Or, None) => [Some(self.new), old(0)],
+            (Merge::Age, None) => [Some(self.new), None],
+            (Merge::Age, Some(older)) => [old(older), None],
+            (Merge::Replace | Merge::Or, Some(_)) => [None, None],
+        };
+        let pages = to_usize(self.record.page_count);
+        sources.map(|source| match source {
+            Some(bitmap) => Bitmap::new(bitmap.bytes(), bitmap.len().min(pages)),
+            None => Bitmap::new(&[], 0),
+        })
+    }
+
+    /// Words of a plane up to the last one that has a page in any of the planes.
+    fn words(&self) -> usize {
+        (0..self.planes)
+            .flat_map(|plane| self.plane(plane))
+            .map(|bitmap| bitmap.used_words())
+            .fold(0, usize::max)
+    }
+
+    /// Has the record end with the word that has the last page.
+    fn trim(&mut self) {
+        self.record.page_count = u32::MAX;
+        let pages = self.words().saturating_mul(64);
+        self.record.page_count = u32::try_from(pages).unwrap_or(u32::MAX);
+    }
+
+    /// Puts plane `index` into `target`.
+    fn store(&self, index: usize, target: &mut [u8]) {
+        let [one, other] = self.plane(index);
+        for (index, bytes) in target.chunks_exact_mut(8).enumerate() {
+            copy(bytes, &(one.word(index) | other.word(index)).to_le_bytes());
+        }
+    }
+
+    /// Whether `file` has exactly these planes.
+    fn is_in(&self, file: &File<'_>) -> bool {
+        usize::from(file.record.plane_count) == self.planes
+            && (0..self.planes).all(|index| {
+                let [one, other] = self.plane(index);
+                file.plane(index).is_some_and(|plane| {
+                    let len = one.len().max(other.len()).max(plane.len());
+                    (0..len.div_ceil(64))
+                        .all(|index| one.word(index) | other.word(index) == plane.word(index))
+                })
+            })
+    }
+}
+
+/// How far a recording is from what is stored, in pages.
+#[derive(Default)]
+struct Difference {
+    pages: u64,
+    /// Files that the last recording had pages of.
+    files: usize,
+    /// Pages that only this recording or only the last one has.
+    last: u64,
+    /// Pages that were not prefetched, or not used.
+    wanted: u64,
+}
+
+impl Difference {
+    /// Adds a file. Says whether it was touched both times or neither time.
+    fn add(&mut self, entry: &Entry<'_>, file: &File<'_>, runs: u32) -> bool {
+        let [new, _] = entry.plane(0);
+        let last = file.plane(0).unwrap_or(Bitmap::new(&[], 0));
+        let wanted = Wanted::new(file, runs);
+        let (mut is_new, mut is_last) = (0, 0);
+        let len = new.len().max(last.len()).max(wanted.len());
+        let count = |word: u64| u64::from(word.count_ones());
+        for index in 0..len.div_ceil(64) {
+            let (new, last) = (new.word(index), last.word(index));
+            is_new |= new;
+            is_last |= last;
+            self.pages = self.pages.saturating_add(count(new));
+            self.last = self.last.saturating_add(count(new ^ last));
+            self.wanted = self.wanted.saturating_add(count(new ^ wanted.word(index)));
+        }
+        if is_last != 0 {
+            increment(&mut self.files);
+        }
+        entry.is_executable() || (is_new == 0) == (is_last == 0)
+    }
+
+    fn is_small(&self) -> bool {
+        let tolerance = self.pages / TOLERANCE;
+        self.last <= tolerance && self.wanted <= tolerance
+    }
+}
+
+/// Iterator of [`Recorded::entries`]. A type with a name: one that is made of closures is in the
+/// symbols of all that is made for it, and those get longer than the kernel's tools take.
+struct Entries<'e, 'o, 'r, I> {
+    recorded: Recorded<'o, 'r>,
+    /// The recording.
+    all: Take<I>,
+    /// What of it is left to pass by, from `index` on.
+    seen: Option<Take<I>>,
+    index: usize,
+    /// The executable comes next.
+    executable: bool,
+    /// Where the file that is looked for next is likely to be in the old slot.
+    hint: usize,
+    /// What is left of the old profile.
+    kept: Option<(Profile<'o>, Files<'o>)>,
+    _entries: PhantomData<Seen<'e>>,
+}
+
+impl<'e, 'o, I> Entries<'e, 'o, '_, I>
+where
+    'o: 'e,
+    I: Iterator<Item = Seen<'e>> + Clone,
+{
+    /// The next library of the recording.
+    fn next_seen(&mut self) -> Option<Entry<'e>> {
+        loop {
+            let seen = self.seen.as_mut()?.next()?;
+            let index = self.index;
+            self.index = index.saturating_add(1);
+            let mut earlier = self.all.clone().take(index);
+            if seen.path.is_empty() || earlier.any(|other| other.path == seen.path) {
+                continue;
+            }
+            let Recorded { old, profile, .. } = self.recorded;
+            let found = profile
+                .and_then(|profile| old.find(&profile, FILE_BY_PATH, seen.path, self.hint));
+            if let Some(file) = &found {
+                self.hint = file.index.saturating_add(1);
+            }
+            return Some(self.recorded.library(&seen, found));
+        }
+    }
+
+    /// The next file of the old profile that was not seen this time.
+    fn next_kept(&mut self) -> Option<Entry<'e>> {
+        let (profile, files) = self.kept.as_mut()?;
+        let old = self.recorded.old;
+        let all = &self.all;
+        let file = files.find(|file| {
+            let (path, kind) = (file.path(), file.record.kind);
+            kind != FILE_EXECUTABLE
+                && file.record.first_page == 0
+                && all.clone().all(|seen| seen.path != path)
+                && old
+                    .find(profile, kind, path, 0)
+                    .is_some_and(|first| first.index == file.index)
+        })?;
+        Some(self.recorded.unseen(file))
+    }
+}
+
+impl<'e, 'o, I> Iterator for Entries<'e, 'o, '_, I>
+where
+    'o: 'e,
+    I: Iterator<Item = Seen<'e>> + Clone,
+{
+    type Item = Entry<'e>;
+
+    fn next(&mut self) -> Option<Entry<'e>> {
+        if core::mem::take(&mut self.executable) {
+            let own = self.all.clone().find(|seen| seen.path.is_empty());
+            let pages = own.map_or(Bitmap::new(&[], 0), |seen| seen.pages);
+            return Some(self.recorded.executable(pages));
+        }
+        loop {
+            let entry = match self.next_seen() {
+                Some(entry) => entry,
+                None => {
+                    self.seen = None;
+                    self.next_kept()?
                 }
+            };
+            // Nothing of it is left to remember.
+            if entry.words() != 0 {
+                return Some(entry);
             }
         }
     }
-    match run.merge {
-        Merge::Replace | Merge::Or => differ == 0,
-        Merge::Age => differ <= touched / CLOSE_ENOUGH,
+}
+
+/// What is left of a slot while the files of the recorded profile, and then the other profiles,
+/// are given their share.
+struct Room {
+    bytes: usize,
+    files: usize,
+    /// Something did not fit; nothing that comes later is to take its place.
+    is_full: bool,
+}
+
+impl Room {
+    /// What is left beside the profile with this key.
+    fn new(header: &SlotHeader, key: &[u8]) -> Result<Self> {
+        let taken = SlotHeader::SIZE.saturating_add(profile_bytes(key.len()));
+        let bytes = to_usize(header.slot_size).checked_sub(taken);
+        Ok(Self {
+            bytes: bytes.ok_or(Error::NoRoom)?,
+            files: MAX_FILES,
+            is_full: false,
+        })
+    }
+
+    /// Makes room for a file, of which pages may have to go.
+    fn fit(&mut self, entry: &mut Entry<'_>) -> Outcome {
+        if entry.path.len() > MAX_PATH {
+            return Outcome::Dropped;
+        }
+        let fixed = file_bytes(entry.path.len(), 0, 0);
+        let planes = self
+            .bytes
+            .checked_sub(fixed)
+            .filter(|_| self.files != 0 && !self.is_full)
+            .and_then(|room| pages_in(room, entry.record.page_count, entry.planes));
+        let Some(page_count) = planes else {
+            self.is_full = true;
+            return Outcome::Dropped;
+        };
+        if page_count < entry.record.page_count {
+            self.is_full = true;
+            entry.record.page_count = page_count;
+        }
+        let bytes = file_bytes(entry.path.len(), page_count, entry.planes);
+        self.bytes = self.bytes.saturating_sub(bytes);
+        self.files = self.files.saturating_sub(1);
+        if self.is_full || entry.new.next_set(to_usize(page_count)).is_some() {
+            entry.record.flags |= FILE_TRUNCATED;
+            return Outcome::Truncated;
+        }
+        Outcome::Stored
+    }
+
+    /// Makes room for a profile with all its files; says whether there is enough.
+    fn fit_profile(&mut self, slot: &Slot<'_>, profile: &Profile<'_>) -> bool {
+        let bytes = slot
+            .files(profile)
+            .map(|file| {
+                let planes = usize::from(file.record.plane_count);
+                file_bytes(file.path().len(), file.record.page_count, planes)
+            })
+            .fold(profile_bytes(profile.key().len()), usize::saturating_add);
+        let left = self.bytes.checked_sub(bytes);
+        let files = self.files.checked_sub(slot.files(profile).count());
+        let (Some(bytes), Some(files)) = (left, files) else {
+            return false;
+        };
+        self.bytes = bytes;
+        self.files = files;
+        true
+    }
+}
+
+/// Whether no page of `file` is set in any of the first `planes` planes.
+fn is_clear(file: &File<'_>, planes: usize) -> bool {
+    (0..planes)
+        .filter_map(|index| file.plane(index))
+        .all(|plane| plane.next_set(0).is_none())
+}
+
+/// Bytes of a plane, at least 1, as iterators want it.
+fn stride_of(file: &File<'_>) -> usize {
+    to_usize(file.record.plane_stride).max(1)
+}
+
+/// Copies as many bytes as both have.
+fn copy(target: &mut [u8], source: &[u8]) {
+    for (to, from) in target.iter_mut().zip(source) {
+        *to = *from;
+    }
+}
+
+fn increment(count: &mut usize) {
+    *count = count.saturating_add(1);
+}
+
+/// There was room for everything that was to be stored.
+fn expect_stored(outcome: Outcome) -> Result {
+    match outcome {
+        Outcome::Stored => Ok(()),
+        Outcome::Truncated | Outcome::Dropped => Err(Error::NoRoom),
     }
 }

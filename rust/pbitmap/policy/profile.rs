@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Which of a program's profiles tells what a start will need.
+//! Which of the profiles of a program is the one to use.
 
 use super::{
     super::format::{
@@ -15,102 +15,85 @@ use super::{
     merge::Wanted,
 };
 
-/// What to go by.
+/// What to prefetch.
 #[derive(Clone, Copy, Debug)]
 pub enum Choice<'a> {
-    /// The profile of this mode, or the only one.
+    /// The pages of one profile.
     One(Profile<'a>),
-    /// A mode that was never seen: what the two last modes have in common.
+    /// The pages that are wanted in both: the program is used in a way that was not recorded yet.
     Common(Profile<'a>, Profile<'a>),
 }
 
-/// Whether `profile` is that of `key`.
-pub fn is_of(profile: &Profile<'_>, key: &Key<'_>) -> bool {
-    profile.record.kind == key.kind && profile.key() == key.bytes
-}
-
-/// What to go by when a program is started in the mode `key`; [`None`] if nothing was recorded.
+/// The pages to prefetch when the program is started in the way that `key` says; [`None`] if there
+/// is no profile at all.
+///
+/// That is the profile with this key. If it has none, it is the default one; without that as well,
+/// what the two that were used last have in common, which is what the program needs in any mode.
+/// Only profiles with a recording are looked at, unless there is none: then it is what the tool
+/// made when it annotated the file.
 pub fn choose<'a>(slot: &Slot<'a>, key: &Key<'_>) -> Option<Choice<'a>> {
     let recorded = |profile: &Profile<'_>| profile.record.runs != 0;
-    let mut last = None::<Profile<'a>>;
-    let mut before = None::<Profile<'a>>;
+    let is_default = |profile: &Profile<'_>| profile.record.kind == PROFILE_DEFAULT;
+    let mut exact = None;
     let mut default = None;
-    for profile in slot.profiles().filter(recorded) {
-        if is_of(&profile, key) {
-            return Some(Choice::One(profile));
-        }
-        if profile.record.kind == PROFILE_DEFAULT && default.is_none() {
-            default = Some(profile);
-        }
-        if last.is_none_or(|last| profile.record.last_used > last.record.last_used) {
-            before = last;
-            last = Some(profile);
-        } else if before.is_none_or(|before| profile.record.last_used > before.record.last_used) {
-            before = Some(profile);
+    // One pass: this is done for every start.
+    for profile in slot.profiles() {
+        if recorded(&profile) {
+            if key.is_of(&profile) {
+                exact = Some(profile);
+                break;
+            }
+            if default.is_none() && is_default(&profile) {
+                default = Some(profile);
+            }
         }
     }
-    if let Some(default) = default {
-        return Some(Choice::One(default));
+    if let Some(profile) = exact.or(default) {
+        return Some(Choice::One(profile));
     }
-    match (last, before) {
-        (Some(last), Some(before)) => Some(Choice::Common(last, before)),
-        (Some(last), None) => Some(Choice::One(last)),
-        _ => None,
-    }
-}
-
-/// The pages wanted of a file: those of one profile, or those that two have in common.
-#[derive(Clone, Copy, Debug)]
-pub struct Pages<'a> {
-    one: Wanted<'a>,
-    other: Option<Wanted<'a>>,
-}
-
-impl Pages<'_> {
-    /// How many pages there are to tell about.
-    pub fn len(&self) -> usize {
-        self.one.len()
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.one.is_empty()
-    }
-
-    /// The pages from `64 * index` on, the first in the lowest bit.
-    pub fn word(&self, index: usize) -> u64 {
-        let mask = self
-            .other
-            .as_ref()
-            .map_or(u64::MAX, |other| other.word(index));
-        self.one.word(index) & mask
+    let mut recent = slot.profiles_by_use().filter(recorded);
+    match (recent.next(), recent.next()) {
+        (Some(first), Some(second)) => Some(Choice::Common(first, second)),
+        (Some(only), None) => Some(Choice::One(only)),
+        _ => slot
+            .profiles()
+            .find(|profile| key.is_of(profile))
+            .or_else(|| slot.default_profile())
+            .map(Choice::One),
     }
 }
 
 impl<'a> Choice<'a> {
-    /// Calls `f` for each file that is wanted.
-    pub fn for_each_file(&self, slot: &Slot<'a>, mut f: impl FnMut(&File<'a>, &Pages<'a>)) {
+    /// The profile that matched, or the one of two that was used last.
+    pub fn profile(&self) -> &Profile<'a> {
         match self {
-            Self::One(profile) => {
-                for file in slot.files(profile) {
-                    let one = Wanted::new(&file, profile.record.runs);
-                    f(&file, &Pages { one, other: None });
-                }
-            }
-            Self::Common(last, before) => {
-                for file in slot.files(last) {
-                    let other = slot.files(before).find(|other| {
-                        other.record.kind == file.record.kind && other.path() == file.path()
-                    });
-                    if let Some(other) = other {
-                        let pages = Pages {
-                            one: Wanted::new(&file, last.record.runs),
-                            other: Some(Wanted::new(&other, before.record.runs)),
-                        };
-                        f(&file, &pages);
-                    }
-                }
-            }
+            Self::One(profile) | Self::Common(profile, _) => profile,
         }
+    }
+
+    /// The files of it and their pages, in the order of the table.
+    ///
+    /// Of two profiles these are the files that are in both and have not changed in between.
+    pub fn files(&self, slot: &Slot<'a>) -> impl Iterator<Item = (File<'a>, Wanted<'a>)> + 'a {
+        let slot = *slot;
+        let (first, second) = match *self {
+            Self::One(only) => (only, None),
+            Self::Common(first, second) => (first, Some(second)),
+        };
+        let mut hint = 0;
+        slot.files(&first).filter_map(move |file| {
+            let wanted = Wanted::new(&file, first.record.runs);
+            let Some(second) = &second else {
+                return Some((file, wanted));
+            };
+            let other = slot.find(second, file.record.kind, file.path(), hint)?;
+            hint = other.index.saturating_add(1);
+            let comparable = other.is_same_file(&file.record)
+                && other.record.first_page == file.record.first_page;
+            comparable.then(|| {
+                let other = Wanted::new(&other, second.record.runs);
+                (file, wanted.and(&other))
+            })
+        })
     }
 }

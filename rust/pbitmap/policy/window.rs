@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! When a bitmap may be written again.
+//! When the start of a program is over, and when a bitmap may be written again.
 
 /// Whether a bitmap that was stored at `updated` may be stored again at `now`, with at least
 /// `interval` between two writes (all in seconds, `updated` 0 for never).
@@ -13,30 +13,38 @@ pub const fn is_due(updated: u64, now: u64, interval: u64) -> bool {
     }
 }
 
-/// What to do after a sample of a program that starts.
+/// The first sample is taken so many milliseconds after the start; each of the others after twice
+/// the time that passed before the one before it.
+const FIRST_SAMPLE: u32 = 500;
+
+/// So many samples are taken at most, the last one 31.5 seconds after the start.
+const SAMPLES: u32 = 6;
+
+/// The start is over when a sample adds less than one in so many of the pages that are there.
+const ADDED: u64 = 16;
+
+/// What comes after a sample.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Next {
-    /// Take another one after so many milliseconds.
+    /// Another sample, after so many milliseconds.
     After(u32),
-    /// The start is over.
+    /// Nothing: what there is now is what the start needed.
     Close,
 }
 
-/// The first sample is taken after so many milliseconds; each interval is twice the one before.
-pub const FIRST_SAMPLE: u32 = 500;
-
-/// After so many samples the start is over in any case: 63 intervals of half a second.
-pub const MAX_SAMPLES: u32 = 6;
-
-/// The start is over when a sample adds less than one page in so many.
-pub const SHARE: u64 = 16;
-
-/// When to take the next sample, after `sample` of them: the last one but one had `before` pages,
-/// the last one has `now`.
+/// What to do when `sample` samples have been taken: 0 at the start of the program. There were
+/// `before` pages in the sample before the last one, 0 if there was none, and `now` in the last.
 pub const fn next_sample(sample: u32, before: u64, now: u64) -> Next {
+    if sample == 0 {
+        return Next::After(FIRST_SAMPLE);
+    }
+    // Without a page it has not begun: it waits for a lock, or for the disk.
     let added = now.saturating_sub(before);
-    if sample >= MAX_SAMPLES || sample > 1 && added < now.div_ceil(SHARE) {
+    if sample >= SAMPLES || now != 0 && added < now.div_ceil(ADDED) {
         return Next::Close;
     }
-    Next::After(FIRST_SAMPLE << sample)
+    match FIRST_SAMPLE.checked_shl(sample) {
+        Some(after) => Next::After(after),
+        None => Next::Close,
+    }
 }

@@ -109,4 +109,18 @@ mod tests {
         assert!(!short.same_bits(&Bitmap::new(&[0b101, 0, 0, 0, 0, 0, 0, 0, 1], 72)));
         assert!(!short.same_bits(&Bitmap::new(&[0b001], 3)));
     }
+
+    #[test]
+    fn used_words_end_with_the_last_set_bit() {
+        let mut bytes = [0; 40];
+        assert_eq!(Bitmap::new(&bytes, 320).used_words(), 0);
+        assert_eq!(Bitmap::new(&[], 320).used_words(), 0);
+        bytes[0] = 1;
+        assert_eq!(Bitmap::new(&bytes, 320).used_words(), 1);
+        bytes[16] = 0x80;
+        assert_eq!(Bitmap::new(&bytes, 320).used_words(), 3);
+        assert_eq!(Bitmap::new(&bytes, 136).used_words(), 3);
+        assert_eq!(Bitmap::new(&bytes, 135).used_words(), 1);
+        assert_eq!(Bitmap::new(&bytes[..17], 320).used_words(), 3);
+    }
 }

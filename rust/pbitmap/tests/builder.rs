@@ -16,6 +16,8 @@ use super::{
             PROFILE_DEFAULT, //
         },
         slot::{
+            file_bytes,
+            profile_bytes,
             slot_size_for,
             Builder,
             FileIdentity,
@@ -27,8 +29,6 @@ use super::{
         MAX_SLOT, //
     },
     sample::{
-        build,
-        reseal,
         template,
         IDENTITY,
         SLOT, //
@@ -40,8 +40,6 @@ const DEFAULT: ProfileInput<'static> = ProfileInput {
     key: b"",
     runs: 0,
     last_used: 0,
-    wanted: 0,
-    hits: 0,
 };
 
 /// The executable with `page_count` pages and the given planes.
@@ -96,8 +94,6 @@ mod tests {
             key: b"vi",
             runs: 7,
             last_used: 8,
-            wanted: 9,
-            hits: 6,
         };
         assert_eq!(builder.profile(&by_name)?, Outcome::Stored);
         assert_eq!(
@@ -282,27 +278,6 @@ mod tests {
     }
 
     #[test]
-    fn merged_planes_are_one() -> Result {
-        let mut buffer = [0; SLOT];
-        let mut builder = Builder::new(&mut buffer, &template(), 1, 1)?;
-        let _ = builder.profile(&DEFAULT)?;
-        let file = FileInput {
-            merged: true,
-            ..executable(300, &[&[0b101], &[0b110, 1]])
-        };
-        assert_eq!(builder.file(&file)?, Outcome::Stored);
-        let used = builder.finish(1, 0)?;
-        assert_eq!(used, 320 + 40);
-        let slot = Slot::parse(&buffer, &IDENTITY)?;
-        let profile = slot.default_profile().ok_or(Error::BadRecord)?;
-        let file = slot.executable(&profile).ok_or(Error::BadRecord)?;
-        assert_eq!(file.record.plane_count, 1);
-        let plane = file.plane(0).ok_or(Error::BadRecord)?;
-        assert_eq!(plane.word(0), 0b1_0000_0111);
-        Ok(())
-    }
-
-    #[test]
     fn files_of_a_dropped_profile_go_with_it() -> Result {
         let mut buffer = [0; SLOT];
         let mut builder = Builder::new(&mut buffer, &template(), 1, 1)?;
@@ -326,5 +301,29 @@ mod tests {
         assert_eq!(slot_size_for((MAX_SLOT - 320) as u32 * 8, 8), Some(1 << 20));
         assert_eq!(slot_size_for((MAX_SLOT - 319) as u32 * 8, 8), None);
         assert_eq!(slot_size_for(u32::MAX, 4096), None);
+    }
+
+    #[test]
+    fn profiles_and_files_take_what_is_said() -> Result {
+        let mut buffer = [0; 720];
+        for (key, path, pages) in [
+            (&b""[..], &b""[..], 0),
+            (b"k", b"/", 1),
+            (b"12345678", b"/234567", 64),
+            (b"123456789", b"/23456789", 65),
+        ] {
+            let mut builder = Builder::new(&mut buffer, &template(), 1, 1)?;
+            let _ = builder.profile(&ProfileInput {
+                kind: PROFILE_BY_NAME,
+                key,
+                ..DEFAULT
+            })?;
+            let _ = builder.file(&library(path, pages, &[&[], &[], &[]]))?;
+            let used = 128 + profile_bytes(key.len()) + file_bytes(path.len(), pages, 3);
+            assert_eq!(builder.finish(1, 0), Ok(used));
+        }
+        assert_eq!(profile_bytes(usize::MAX), usize::MAX);
+        assert_eq!(file_bytes(usize::MAX, u32::MAX, usize::MAX), usize::MAX);
+        Ok(())
     }
 }

@@ -5,6 +5,7 @@
 use super::{
     super::format::{
         elf::{
+            build_id,
             find_section,
             gnu_stack,
             is_section_name,
@@ -276,5 +277,39 @@ mod tests {
         assert_eq!(section_alignment(EM_X86_64), 4096);
         assert_eq!(section_alignment(183), 65536);
         assert_eq!(ProgramHeader::SIZE, 56);
+    }
+
+    #[test]
+    fn the_build_id_is_the_note_of_gnu_with_type_3() {
+        let note = *b"\x04\0\0\0\x03\0\0\0\x03\0\0\0GNU\0abc\0";
+        assert_eq!(build_id(&note), Some(&b"abc"[..]));
+        // The padding of the last one may be missing.
+        assert_eq!(build_id(&note[..19]), Some(&b"abc"[..]));
+        assert_eq!(build_id(&note[..18]), None);
+        assert_eq!(build_id(&note[..11]), None);
+        assert_eq!(build_id(b""), None);
+        for (offset, value) in [(0, 3), (4, 0), (8, 1), (12, b'g'), (15, b'x')] {
+            let mut other = note;
+            other[offset] = value;
+            assert_eq!(build_id(&other), None);
+        }
+    }
+
+    #[test]
+    fn the_build_id_is_found_behind_other_notes() {
+        let mut notes = *b"\x04\0\0\0\x05\0\0\0\x01\0\0\0GNU\0abcde\0\0\0\
+            \0\0\0\0\0\0\0\0\x03\0\0\0\
+            \x06\0\0\0\0\0\0\0\x03\0\0\0Linux\0\0\0\
+            \x04\0\0\0\x14\0\0\0\x03\0\0\0GNU\0abcdefghij0123456789\
+            \x04\0\0\0\x03\0\0\0\x03\0\0\0GNU\0abc\0";
+        assert_eq!(build_id(&notes), Some(&b"abcdefghij0123456789"[..]));
+        // Lengths that lead outside, or around.
+        for len in [u32::MAX, u32::MAX - 3, i32::MAX as u32, 200] {
+            notes[..4].copy_from_slice(&len.to_le_bytes());
+            assert_eq!(build_id(&notes), None);
+            notes[..8].copy_from_slice(b"\x04\0\0\0\x05\0\0\0");
+            notes[4..8].copy_from_slice(&len.to_le_bytes());
+            assert_eq!(build_id(&notes), None);
+        }
     }
 }

@@ -15,9 +15,12 @@ mod builder;
 mod crc32c;
 mod elf;
 mod layout;
+mod merge;
 #[cfg(pbitmap_kernel)]
 mod module;
 mod plan;
+mod profile;
 mod sample;
 mod slot;
+mod update;
 mod window;

@@ -2,34 +2,52 @@
 
 //! Small files and slots for the tests.
 
-use super::super::format::{
-    crc32c::crc32c,
-    elf::{
-        ProgramHeader,
-        RawHeader,
-        SectionHeader,
-        EM_X86_64,
-        ET_DYN,
-        PT_GNU_STACK,
-        PT_LOAD, //
+use super::super::{
+    format::{
+        bitmap::Bitmap,
+        crc32c::crc32c,
+        elf::{
+            ProgramHeader,
+            RawHeader,
+            SectionHeader,
+            EM_X86_64,
+            ET_DYN,
+            PT_GNU_STACK,
+            PT_LOAD, //
+        },
+        error::{
+            Error,
+            Result, //
+        },
+        layout::{
+            FILE_BY_PATH,
+            FILE_EXECUTABLE,
+            PROFILE_BY_NAME,
+            PROFILE_DEFAULT, //
+        },
+        slot::{
+            Builder,
+            File,
+            FileIdentity,
+            FileInput,
+            Identity,
+            Profile,
+            ProfileInput,
+            Slot,
+            SlotHeader, //
+        },
+        update::{
+            is_stored,
+            update,
+            Key,
+            Report,
+            Run,
+            Seen, //
+        },
+        PF_PBITMAP,
+        SHT_PRESENT_BITMAP, //
     },
-    error::{
-        Error,
-        Result, //
-    },
-    layout::{
-        FILE_EXECUTABLE,
-        PROFILE_DEFAULT, //
-    },
-    slot::{
-        Builder,
-        FileInput,
-        Identity,
-        ProfileInput,
-        SlotHeader, //
-    },
-    PF_PBITMAP,
-    SHT_PRESENT_BITMAP, //
+    policy::merge::Merge,
 };
 
 /// The layout CRC of the sample slots.
@@ -170,5 +188,151 @@ pub(super) fn reseal(slot: &mut [u8]) {
     if sealed.encode(used).is_some() {
         sealed.crc32c = crc32c(used);
         let _ = sealed.encode(used);
+    }
+}
+
+/// Bytes of a slot that a few files and profiles fit into.
+pub(super) const STORE: usize = 1024;
+
+/// A slot that recordings go to, one after the other.
+pub(super) struct Store {
+    pub(super) bytes: [u8; STORE],
+}
+
+impl Store {
+    /// As the tool makes it, for so many planes and profiles.
+    pub(super) fn new(planes: u16, max_profiles: u16) -> Result<Self> {
+        let header = SlotHeader {
+            planes,
+            max_profiles,
+            profile_by: PROFILE_BY_NAME,
+            ..template()
+        };
+        let mut bytes = [0; STORE];
+        let mut builder = Builder::new(&mut bytes, &header, 1, 1)?;
+        let _ = builder.profile(&ProfileInput::default())?;
+        let _ = builder.file(&FileInput {
+            kind: FILE_EXECUTABLE,
+            page_count: PAGES,
+            planes: &[&[]],
+            ..FileInput::default()
+        })?;
+        let _ = builder.finish(1, 0)?;
+        Ok(Self { bytes })
+    }
+
+    /// The slot as it is now.
+    pub(super) fn slot(&self) -> Result<Slot<'_>> {
+        Slot::parse(&self.bytes, &IDENTITY)
+    }
+
+    /// Stores a recording. It is an error if what comes of it is not a sound slot.
+    pub(super) fn update(&mut self, run: &Run<'_>, files: &[Seen<'_>]) -> Result<Report> {
+        let mut next = [0xee; STORE];
+        let old = self.slot()?;
+        let report = update(&old, &mut next, run, files.iter().copied())?;
+        let slot = Slot::parse(&next, &IDENTITY)?;
+        slot.verify()?;
+        let follows = Some(slot.header().generation) == old.header().generation.checked_add(1);
+        let unused = next.get(report.used..).ok_or(Error::BadHeader)?;
+        let is_clean = unused.iter().all(|byte| *byte == 0);
+        if !follows || !is_clean || slot.bytes().len() != report.used {
+            return Err(Error::BadHeader);
+        }
+        self.bytes = next;
+        Ok(report)
+    }
+
+    /// Whether the recording would change nothing.
+    pub(super) fn is_stored(&self, run: &Run<'_>, files: &[Seen<'_>]) -> Result<bool> {
+        Ok(is_stored(&self.slot()?, run, files.iter().copied()))
+    }
+
+    /// The profile with this key, if it is there.
+    pub(super) fn profile(&self, key: &Key<'_>) -> Result<Option<Profile<'_>>> {
+        let mut profiles = self.slot()?.profiles();
+        Ok(profiles.find(|profile| key.is_of(profile)))
+    }
+
+    /// A file of the default profile, if it is there; the executable without a path.
+    pub(super) fn file(&self, path: &[u8]) -> Result<Option<File<'_>>> {
+        let kind = if path.is_empty() {
+            FILE_EXECUTABLE
+        } else {
+            FILE_BY_PATH
+        };
+        let profile = self.profile(&Key::DEFAULT)?.ok_or(Error::BadRecord)?;
+        Ok(self.slot()?.find(&profile, kind, path, 0))
+    }
+
+    /// The first word of each plane that a file of the default profile has; none if it is not
+    /// there.
+    pub(super) fn words(&self, path: &[u8]) -> Result<Words> {
+        let mut words = Words::default();
+        let Some(file) = self.file(path)? else {
+            return Ok(words);
+        };
+        words.count = usize::from(file.record.plane_count);
+        for (index, word) in words.words.iter_mut().take(words.count).enumerate() {
+            *word = file.plane(index).ok_or(Error::BadRecord)?.word(0);
+        }
+        Ok(words)
+    }
+}
+
+/// A word of each plane.
+#[derive(Debug, Default)]
+pub(super) struct Words {
+    words: [u64; 8],
+    count: usize,
+}
+
+impl<const N: usize> PartialEq<[u64; N]> for Words {
+    fn eq(&self, other: &[u64; N]) -> bool {
+        self.words.get(..self.count) == Some(other)
+    }
+}
+
+/// A recording of the default profile.
+pub(super) fn run(merge: Merge, now: u64) -> Run<'static> {
+    Run {
+        key: Key::DEFAULT,
+        merge,
+        wanted: 0,
+        hits: 0,
+        now,
+    }
+}
+
+/// A recording of the program under a name.
+pub(super) fn by_name(name: &[u8], now: u64) -> Run<'_> {
+    Run {
+        key: named(name),
+        ..run(Merge::Age, now)
+    }
+}
+
+/// The key of the program under a name.
+pub(super) fn named(name: &[u8]) -> Key<'_> {
+    Key {
+        kind: PROFILE_BY_NAME,
+        bytes: name,
+    }
+}
+
+/// A file that was seen; the executable without a path.
+pub(super) fn seen<'a>(path: &'a [u8], pages: &'a [u8]) -> Seen<'a> {
+    Seen {
+        path,
+        identity: FileIdentity {
+            dev: 1,
+            ino: 2,
+            generation: 3,
+            size: 4096,
+            mtime_sec: -5,
+            mtime_nsec: 6,
+            ..FileIdentity::default()
+        },
+        pages: Bitmap::new(pages, usize::MAX),
     }
 }

@@ -8,11 +8,19 @@ use super::{
             Error,
             Result, //
         },
+        layout::{
+            FILE_BY_PATH,
+            FILE_EXECUTABLE,
+            PROFILE_BY_NAME, //
+        },
         slot::{
             choose,
             order,
             BuildId,
+            Builder,
+            FileInput,
             Identity,
+            ProfileInput,
             Slot,
             SlotHeader, //
         },
@@ -21,6 +29,7 @@ use super::{
     sample::{
         fill,
         reseal,
+        template,
         IDENTITY,
         LAYOUT,
         PAGES,
@@ -413,5 +422,68 @@ mod tests {
         assert_eq!(BuildId::new(&[7; 32]).as_bytes(), &[7; 20]);
         let header = SlotHeader::template(1, &[7; 32], 4096);
         assert_eq!(header.build_id_len, 20);
+    }
+
+    #[test]
+    fn profiles_come_by_the_time_of_their_last_use() -> Result {
+        let mut slot = [0; 768];
+        let mut builder = Builder::new(&mut slot, &template(), 6, 0)?;
+        for (key, last_used) in [
+            (b"a", 5),
+            (b"b", u64::MAX),
+            (b"c", 0),
+            (b"d", 5),
+            (b"e", 9),
+            (b"f", 0),
+        ] {
+            let _ = builder.profile(&ProfileInput {
+                kind: PROFILE_BY_NAME,
+                key,
+                runs: 1,
+                last_used,
+            })?;
+        }
+        let _ = builder.finish(1, 0)?;
+        let slot = Slot::parse(&slot, &IDENTITY)?;
+        let mut profiles = slot.profiles_by_use();
+        for key in [b"b", b"e", b"a", b"d", b"c", b"f"] {
+            assert_eq!(profiles.next().map(|profile| profile.key()), Some(&key[..]));
+        }
+        assert!(profiles.next().is_none());
+        Ok(())
+    }
+
+    #[test]
+    fn a_file_is_found_wherever_the_search_begins() -> Result {
+        let mut slot = [0; 1024];
+        let mut builder = Builder::new(&mut slot, &template(), 3, 4)?;
+        let file = |builder: &mut Builder<'_>, path| {
+            builder.file(&FileInput {
+                kind: FILE_BY_PATH,
+                path,
+                ..FileInput::default()
+            })
+        };
+        for paths in [&[b"/x"][..], &[b"/a", b"/b"], &[b"/x"]] {
+            let _ = builder.profile(&ProfileInput::default())?;
+            for path in paths {
+                let _ = file(&mut builder, path.as_slice())?;
+            }
+        }
+        let _ = builder.finish(1, 0)?;
+        let slot = Slot::parse(&slot, &IDENTITY)?;
+        let profile = slot.profiles().nth(1).ok_or(Error::BadRecord)?;
+        for hint in [0, 1, 2, 3, 4, usize::MAX] {
+            let find = |kind, path: &[u8]| {
+                let found = slot.find(&profile, kind, path, hint);
+                found.map(|file| file.index)
+            };
+            assert_eq!(find(FILE_BY_PATH, b"/a"), Some(1));
+            assert_eq!(find(FILE_BY_PATH, b"/b"), Some(2));
+            assert_eq!(find(FILE_BY_PATH, b"/x"), None);
+            assert_eq!(find(FILE_BY_PATH, b""), None);
+            assert_eq!(find(FILE_EXECUTABLE, b""), None);
+        }
+        Ok(())
     }
 }

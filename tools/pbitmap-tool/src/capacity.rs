@@ -1,227 +1,168 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! How much room a program's bitmap needs: for itself, for the libraries that it is linked with,
-//! and for some that it loads as it runs.
-
-use std::{
-    collections::BTreeSet,
-    ffi::OsStr,
-    fs::{self, File},
-    os::unix::ffi::OsStrExt,
-    path::{Path, PathBuf},
-};
+//! How large the slots of a program are made: what recordings of it will need, as far as its
+//! executable and its libraries tell.
 
 use clap::ValueEnum;
-use object::{
-    elf,
-    read::elf::{Dyn as _, FileHeader as _},
-    Endianness, ReadCache,
-};
 use pbitmap_core::format::{
     layout::{
         FileRecord, ProfileRecord, SlotHeader, PROFILE_BY_ARGUMENT, PROFILE_BY_NAME,
-        PROFILE_BY_SCRIPT, PROFILE_DEFAULT,
+        PROFILE_BY_SCRIPT,
     },
-    MAX_SLOT,
+    MAX_SLOT, PAGE_SIZE,
 };
 
-use crate::inspect::pages_of;
+use crate::{image::Image, inspect::pages_of, libraries::Libraries};
 
-/// Files that a dynamic program maps beside the libraries that it is linked with: locales, plugins,
-/// caches. Room is left for so many.
-const MORE_FILES: u64 = 32;
-
-/// Pages of those that are recorded, on average.
-const MORE_PAGES: u64 = 256;
-
-/// Bytes of a path, on average, and of a key.
+/// Bytes that the path of a file is taken to have.
 const PATH: u64 = 64;
 
-/// Directories that the dynamic loader looks in, after those of `/etc/ld.so.conf`.
-const DIRECTORIES: [&str; 4] = ["/lib64", "/usr/lib64", "/lib", "/usr/lib"];
+/// Files that a program with libraries is taken to map beside them: plugins, locales, caches.
+const MORE_FILES: u64 = 32;
 
-/// Libraries that are looked at; more are no ordinary program.
-const MAX_LIBRARIES: usize = 512;
+/// Profiles that there is room for if they are kept by name. Most programs have one name and use
+/// the room for the files that cannot be foreseen.
+const NAMED_PROFILES: u64 = 2;
 
-/// What tells the modes of a program apart.
+/// Bytes that the slots of a program with libraries have at least.
+const LEAST: u64 = 8192;
+
+/// What tells the ways apart in which a program is used.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, ValueEnum)]
 pub enum ProfileBy {
-    /// Nothing: one profile for all
-    None,
-    /// The name that it is started under, as busybox's
+    /// The name it is started under
     #[default]
     Name,
-    /// The script that it runs, for interpreters
+    /// The script that it runs
     Script,
-    /// Its first argument that is no option, as git's subcommands
+    /// Its first argument
     Arg1,
+    /// Nothing: one profile for all starts
+    None,
 }
 
 impl ProfileBy {
-    /// As it is stored.
-    pub fn kind(self) -> u16 {
+    /// The value of [`SlotHeader::profile_by`].
+    pub const fn code(self) -> u16 {
         match self {
-            Self::None => PROFILE_DEFAULT,
             Self::Name => PROFILE_BY_NAME,
             Self::Script => PROFILE_BY_SCRIPT,
             Self::Arg1 => PROFILE_BY_ARGUMENT,
+            Self::None => 0,
+        }
+    }
+
+    /// The name of a value of [`SlotHeader::profile_by`], as on the command line.
+    pub const fn name(code: u16) -> &'static str {
+        match code {
+            0 => "none",
+            PROFILE_BY_NAME => "name",
+            PROFILE_BY_SCRIPT => "script",
+            PROFILE_BY_ARGUMENT => "arg1",
+            _ => "unknown",
         }
     }
 
     /// How many profiles are kept if nobody says.
-    pub fn profiles(self) -> u16 {
+    pub const fn default_profiles(self) -> u16 {
         match self {
             Self::None => 1,
             Self::Name => 4,
             Self::Script | Self::Arg1 => 8,
         }
     }
-
-    /// Profiles for which there is room: few programs are started under more than two names, and
-    /// those are small.
-    fn room(self, profiles: u16) -> u64 {
-        match self {
-            Self::Name => u64::from(profiles.min(2)),
-            _ => u64::from(profiles),
-        }
-    }
 }
 
-/// Pages of the libraries that a program needs, and how many they are; [`None`] for a static one.
+/// What a bitmap remembers.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Libraries {
-    /// How many.
-    pub count: u64,
-    /// Their pages.
-    pub pages: u64,
+pub struct Modes {
+    /// What tells profiles apart.
+    pub by: ProfileBy,
+    /// Most profiles.
+    pub profiles: u16,
+    /// Recordings of each that are remembered.
+    pub planes: u16,
 }
 
-impl Libraries {
-    /// Those of the program at `path`, as far as they are found where the loader would look.
-    pub fn of(path: &Path) -> Option<Self> {
-        let needs = Needs::of(path)?;
-        let mut found = BTreeSet::new();
-        let mut waiting = vec![(path.to_owned(), needs)];
-        let directories = directories();
-        let mut libraries = Self { count: 0, pages: 0 };
-        while let Some((of, needs)) = waiting.pop() {
-            for name in &needs.names {
-                let Some(file) = needs.find(&of, name, &directories) else {
-                    continue;
-                };
-                if found.len() >= MAX_LIBRARIES || !found.insert(file.clone()) {
-                    continue;
-                }
-                libraries.count += 1;
-                libraries.pages += fs::metadata(&file).map_or(0, |file| pages_of(file.len()));
-                if let Some(needs) = Needs::of(&file) {
-                    waiting.push((file, needs));
-                }
-            }
+impl Modes {
+    /// Recordings that are remembered if nobody says.
+    pub const DEFAULT_PLANES: u16 = 4;
+}
+
+impl Default for Modes {
+    fn default() -> Self {
+        let by = ProfileBy::default();
+        Self {
+            by,
+            profiles: by.default_profiles(),
+            planes: Self::DEFAULT_PLANES,
         }
-        Some(libraries)
     }
 }
 
-/// Bytes for a slot of a program of so many pages with these libraries.
-pub fn slot_bytes(
-    pages: u64,
-    libraries: Option<Libraries>,
-    profile_by: ProfileBy,
-    profiles: u16,
-    planes: u16,
-) -> u64 {
-    let plane = |pages: u64| pages.div_ceil(64) * 8 * u64::from(planes);
-    let record = FileRecord::SIZE as u64;
-    let own = record + plane(pages);
-    let files = match libraries {
-        None => own,
-        Some(libraries) => {
-            let files = libraries.count + MORE_FILES;
-            own + files * (record + PATH)
-                + plane(libraries.pages)
-                + libraries.count * 8
-                + plane(MORE_FILES * MORE_PAGES)
-        }
-    };
-    let profile = ProfileRecord::SIZE as u64 + PATH + files;
-    let room = SlotHeader::SIZE as u64 + profile * profile_by.room(profiles);
-    room.min(MAX_SLOT as u64)
+/// The size of a slot.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Capacity {
+    /// Bytes of one.
+    pub slot_size: u32,
+    /// Whether all pages of all the files that are known would fit.
+    pub fits: bool,
 }
 
-/// What an ELF file says that it needs.
-struct Needs {
-    names: Vec<Vec<u8>>,
-    run_path: Vec<u8>,
-}
-
-impl Needs {
-    /// [`None`] if it is not dynamic.
-    fn of(path: &Path) -> Option<Self> {
-        let cache = ReadCache::new(File::open(path).ok()?);
-        let header = elf::FileHeader64::<Endianness>::parse(&cache).ok()?;
-        let endian = header.endian().ok()?;
-        let sections = header.sections(endian, &cache).ok()?;
-        let (entries, strings) = sections.dynamic(endian, &cache).ok()??;
-        let strings = sections.strings(endian, &cache, strings).ok()?;
-        let mut needs = Self {
-            names: Vec::new(),
-            run_path: Vec::new(),
+impl Capacity {
+    /// The size of the slots of `image`; `slot_size` if somebody asks for one. It is rounded up so
+    /// that the section is whole pages.
+    pub fn new(
+        image: &Image,
+        libraries: &Libraries,
+        modes: &Modes,
+        slot_size: Option<u32>,
+    ) -> Self {
+        let alignment = image.alignment().max(u64::from(PAGE_SIZE));
+        let needed = needed(image, libraries, modes);
+        let wanted = match slot_size {
+            Some(slot_size) => u64::from(slot_size),
+            None if libraries.is_empty() => with_reserve(needed),
+            None => with_reserve(needed).max(LEAST),
         };
-        for entry in entries {
-            let Ok(text) = entry.string(endian, strings) else {
-                continue;
-            };
-            match entry.tag(endian) {
-                elf::DT_NEEDED => needs.names.push(text.to_owned()),
-                elf::DT_RUNPATH | elf::DT_RPATH => needs.run_path = text.to_owned(),
-                _ => {}
-            }
+        let largest = MAX_SLOT as u64;
+        let size = wanted.clamp(1, largest).next_multiple_of(alignment);
+        Self {
+            slot_size: u32::try_from(size.min(largest)).unwrap_or(MAX_SLOT as u32),
+            fits: needed <= size,
         }
-        Some(needs)
-    }
-
-    /// Where the library `name` of the file `of` is.
-    fn find(&self, of: &Path, name: &[u8], directories: &[PathBuf]) -> Option<PathBuf> {
-        let name = Path::new(OsStr::from_bytes(name));
-        if name.is_absolute() {
-            return name.canonicalize().ok();
-        }
-        let origin = of.canonicalize().ok()?;
-        let origin = origin.parent()?;
-        let run_path = self
-            .run_path
-            .split(|byte| *byte == b':')
-            .filter(|part| !part.is_empty())
-            .map(|part| {
-                let part = String::from_utf8_lossy(part).into_owned();
-                let origin = origin.to_string_lossy();
-                PathBuf::from(part.replace("${ORIGIN}", &origin).replace("$ORIGIN", &origin))
-            });
-        run_path
-            .chain(directories.iter().cloned())
-            .find_map(|directory| directory.join(name).canonicalize().ok())
     }
 }
 
-/// The directories of `/etc/ld.so.conf`, and the usual ones.
-fn directories() -> Vec<PathBuf> {
-    let mut files = vec![PathBuf::from("/etc/ld.so.conf")];
-    if let Ok(entries) = fs::read_dir("/etc/ld.so.conf.d") {
-        files.extend(entries.flatten().map(|entry| entry.path()));
-    }
-    files.sort();
-    let mut directories: Vec<PathBuf> = files
-        .iter()
-        .filter_map(|file| fs::read_to_string(file).ok())
-        .flat_map(|text| {
-            text.lines()
-                .map(|line| line.trim().to_owned())
-                .collect::<Vec<_>>()
-        })
-        .filter(|line| line.starts_with('/'))
-        .map(PathBuf::from)
-        .collect();
-    directories.extend(DIRECTORIES.map(PathBuf::from));
-    directories
+/// Bytes of a slot with all pages of all files in as many profiles as there is to be room for.
+fn needed(image: &Image, libraries: &Libraries, modes: &Modes) -> u64 {
+    let record = FileRecord::SIZE as u64 + PATH;
+    let file = |pages: u64| {
+        let plane = pages.div_ceil(64).saturating_mul(8);
+        plane
+            .saturating_mul(modes.planes.into())
+            .saturating_add(record)
+    };
+    let libraries_and_more = match libraries.is_empty() {
+        true => 0,
+        false => libraries
+            .found
+            .iter()
+            .map(|library| file(library.pages))
+            .fold(MORE_FILES * record, u64::saturating_add),
+    };
+    let profiles = match modes.by {
+        ProfileBy::Name => u64::from(modes.profiles).min(NAMED_PROFILES),
+        _ => u64::from(modes.profiles),
+    };
+    (ProfileRecord::SIZE as u64)
+        .saturating_add(file(pages_of(image.size)))
+        .saturating_add(libraries_and_more)
+        .saturating_mul(profiles)
+        .saturating_add(SlotHeader::SIZE as u64)
+}
+
+/// A quarter more: programs and libraries grow.
+const fn with_reserve(bytes: u64) -> u64 {
+    bytes.saturating_add(bytes / 4)
 }

@@ -6,22 +6,21 @@ use std::{fmt::Write, path::Path};
 
 use pbitmap_core::{
     format::{
-        bitmap::Bitmap,
         error::Error,
-        layout::{
-            FILE_EXECUTABLE, PROFILE_BY_ARGUMENT, PROFILE_BY_NAME, PROFILE_BY_SCRIPT,
-            PROFILE_DEFAULT,
-        },
+        layout::FILE_EXECUTABLE,
         slot::{File, Profile, Slot},
     },
-    policy::{
-        merge::Wanted,
-        plan::{Limits, Plan},
-    },
+    policy::profile::Choice,
 };
 use serde::Serialize;
 
-use crate::inspect::{pages_of, Inspection, State};
+use crate::{
+    capacity::ProfileBy,
+    inspect::{Inspection, State},
+    pages::{Pages, Planned},
+    programs,
+    selection::{self, Selection},
+};
 
 /// All there is to know. Later versions only add fields.
 #[derive(Clone, Debug, Serialize)]
@@ -48,7 +47,13 @@ pub struct Report {
     pub generation: Option<u64>,
     /// When the last recording was stored, in seconds since the epoch; null if there is none.
     pub updated: Option<u64>,
-    /// Recordings that went into the profile that was used last, or the one that was asked for.
+    /// What tells profiles apart: "name", "script", "arg1" or "none".
+    pub profile_by: Option<&'static str>,
+    /// Most profiles that are kept.
+    pub max_profiles: Option<u16>,
+    /// Recordings of each that are remembered.
+    pub planes: Option<u16>,
+    /// Recordings that went into the profile that was used last.
     pub runs: Option<u32>,
     /// Bytes of a page.
     pub page_size: Option<u32>,
@@ -56,7 +61,7 @@ pub struct Report {
     pub elf_size: Option<u64>,
     /// Pages of the program.
     pub pages_total: u64,
-    /// Pages of it that are set in the bitmap.
+    /// Pages of it that the next start wants, by the profile that was used last.
     pub pages_set: u64,
     /// The same as a part of all pages, in percent.
     pub percent: f64,
@@ -77,17 +82,6 @@ pub struct SectionReport {
     pub offset: u64,
     /// Bytes.
     pub size: u64,
-}
-
-/// The reads that the kernel would make of a bitmap.
-#[derive(Clone, Copy, Debug, Default, Serialize)]
-pub struct Planned {
-    /// Holes of so many pages are read as well.
-    pub gap_pages: u32,
-    /// How many reads.
-    pub runs: u64,
-    /// How many pages, holes counted.
-    pub pages: u64,
 }
 
 /// Identity of an ELF file.
@@ -112,10 +106,14 @@ pub struct ProfileReport {
     pub runs: u32,
     /// When it was last recorded, in seconds since the epoch; null for never.
     pub last_used: Option<u64>,
-    /// Pages that had been made ready for that run.
+    /// Pages that the next start wants, of all files.
+    pub pages: u64,
+    /// Pages that were prefetched, or found in memory, for the last recording.
     pub wanted: u32,
-    /// Those of them that it touched.
+    /// Those of them that the program then touched.
     pub hits: u32,
+    /// The same in percent; null if there were none.
+    pub precision: Option<f64>,
     /// Its files.
     pub files: Vec<FileReport>,
 }
@@ -131,113 +129,26 @@ pub struct FileReport {
     pub first_page: u64,
     /// Bits in a plane.
     pub page_count: u32,
+    /// Pages of the file.
+    pub pages_total: u64,
+    /// Pages that the next start wants.
+    pub wanted: u64,
+    /// They, as runs of first page and number of pages.
+    pub wanted_runs: Vec<(u64, usize)>,
     /// Set bits of each plane, the newest first.
     pub planes: Vec<u64>,
-    /// Pages that the kernel has ready for a start: those that several of the planes have.
-    pub wanted: u64,
-    /// The same as runs: the first page and how many.
-    pub wanted_runs: Vec<[u64; 2]>,
     /// Whether pages were dropped for lack of room.
     pub truncated: bool,
 }
 
-/// The pages of one file that the kernel has ready for a start.
-#[derive(Clone, Debug)]
-pub struct Pages {
-    /// A bit for each page of the file.
-    bytes: Vec<u8>,
-    /// How many pages the file has.
-    pub total: u64,
-}
-
-impl Pages {
-    /// What is wanted of `file` in `profile`.
-    pub fn of(profile: &Profile<'_>, file: &File<'_>) -> Self {
-        let wanted = Wanted::new(file, profile.record.runs);
-        Self {
-            bytes: (0..wanted.len().div_ceil(64))
-                .flat_map(|index| wanted.word(index).to_le_bytes())
-                .collect(),
-            total: match file.record.kind {
-                FILE_EXECUTABLE => u64::from(file.record.page_count),
-                _ => pages_of(file.record.size),
-            },
-        }
-    }
-
-    /// The pages.
-    pub fn bitmap(&self) -> Bitmap<'_> {
-        Bitmap::new(&self.bytes, usize::try_from(self.total).unwrap_or(usize::MAX))
-    }
-
-    /// What the kernel would read of them.
-    pub fn plan(&self, gap_pages: u32) -> Planned {
-        let limits = Limits {
-            gap_pages,
-            max_pages: u32::MAX,
-            file_pages: self.total,
-        };
-        let start = Planned {
-            gap_pages,
-            ..Planned::default()
-        };
-        Plan::new(self.bitmap(), 0, limits).fold(start, |planned, run| Planned {
-            runs: planned.runs + 1,
-            pages: planned.pages + u64::from(run.pages),
-            ..planned
-        })
-    }
-}
-
-/// Which profile and which of its files to look at.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Selection<'a> {
-    /// The key of the profile; the one that was used last if there is none.
-    pub profile: Option<&'a str>,
-    /// The path of the file; the program itself if there is none.
-    pub file: Option<&'a str>,
-}
-
-impl Selection<'_> {
-    /// The profile and the file.
-    pub fn find<'d>(&self, slot: &Slot<'d>) -> Option<(Profile<'d>, File<'d>)> {
-        let profile = match self.profile {
-            Some(key) => slot
-                .profiles()
-                .find(|profile| profile.key() == key.as_bytes()),
-            None => slot
-                .profiles()
-                .max_by_key(|profile| (profile.record.runs != 0, profile.record.last_used)),
-        }?;
-        let file = match self.file {
-            Some(path) => slot
-                .files(&profile)
-                .find(|file| file.path() == path.as_bytes()),
-            None => slot.executable(&profile),
-        }?;
-        Some((profile, file))
-    }
-}
-
 impl Report {
     /// Reports on what was found in the file named `file`.
-    pub fn new(
-        file: &Path,
-        inspection: &Inspection<'_>,
-        selection: Selection<'_>,
-        gap_pages: u32,
-    ) -> Self {
+    pub fn new(file: &Path, inspection: &Inspection<'_>, gap_pages: u32) -> Self {
         let slot = inspection.slot();
         let header = slot.map(|(_, slot)| *slot.header());
-        let selected = slot.and_then(|(_, slot)| selection.find(&slot));
-        let pages = selected.map(|(profile, file)| Pages::of(&profile, &file));
-        let total = match selection.file {
-            None => header.map_or(0, |header| pages_of(header.elf_size)),
-            Some(_) => pages.as_ref().map_or(0, |pages| pages.total),
-        };
-        let set = pages
-            .as_ref()
-            .map_or(0, |pages| pages.bitmap().count() as u64);
+        let selection = slot.map(|(_, slot)| Selection::of(&slot));
+        let pages = selection.map_or_else(Pages::default, |selection| selection.pages());
+        let (total, set) = (pages.total, pages.count());
         Self {
             file: file.to_string_lossy().into_owned(),
             state: inspection.state(),
@@ -256,20 +167,21 @@ impl Report {
             slot_size: header.map(|header| header.slot_size),
             generation: header.map(|header| header.generation),
             updated: header.and_then(|header| time(header.updated)),
-            runs: selected.map(|(profile, _)| profile.record.runs),
+            profile_by: header.map(|header| ProfileBy::name(header.profile_by)),
+            max_profiles: header.map(|header| header.max_profiles),
+            planes: header.map(|header| header.planes),
+            runs: selection
+                .and_then(|selection| selection.profile().copied())
+                .map(|profile| profile.record.runs),
             page_size: header.map(|header| header.page_size),
             elf_size: header.map(|header| header.elf_size),
             pages_total: total,
             pages_set: set,
             percent: percent(set, total),
-            truncated: selected.is_some_and(|(_, file)| file.is_truncated()),
-            planned: pages.map_or_else(
-                || Planned {
-                    gap_pages,
-                    ..Planned::default()
-                },
-                |pages| pages.plan(gap_pages),
-            ),
+            truncated: selection
+                .and_then(|selection| selection.file)
+                .is_some_and(|(file, _)| file.is_truncated()),
+            planned: pages.plan(gap_pages),
             identity: header.map(|header| {
                 let id = hex(header.build_id().as_bytes());
                 IdentityReport {
@@ -278,36 +190,42 @@ impl Report {
                     build_id: (!id.is_empty()).then_some(id),
                 }
             }),
-            profiles: slot.map_or_else(Vec::new, |(_, slot)| profiles(&slot)),
+            profiles: slot.map_or_else(Vec::new, |(_, slot)| {
+                slot.profiles()
+                    .map(|profile| profile_report(&slot, &profile))
+                    .collect()
+            }),
         }
     }
 }
 
-fn profiles(slot: &Slot<'_>) -> Vec<ProfileReport> {
-    slot.profiles()
-        .map(|profile| ProfileReport {
-            kind: match profile.record.kind {
-                PROFILE_DEFAULT => "default",
-                PROFILE_BY_NAME => "name",
-                PROFILE_BY_SCRIPT => "script",
-                PROFILE_BY_ARGUMENT => "argument",
-                _ => "unknown",
-            },
-            key: String::from_utf8_lossy(profile.key()).into_owned(),
-            runs: profile.record.runs,
-            last_used: time(profile.record.last_used),
-            wanted: profile.record.wanted,
-            hits: profile.record.hits,
-            files: slot
-                .files(&profile)
-                .map(|file| file_report(&profile, &file))
-                .collect(),
-        })
-        .collect()
+fn profile_report(slot: &Slot<'_>, profile: &Profile<'_>) -> ProfileReport {
+    let files: Vec<FileReport> = Choice::One(*profile)
+        .files(slot)
+        .map(|(file, wanted)| file_report(&file, &Pages::of(slot, &file, &wanted)))
+        .collect();
+    ProfileReport {
+        kind: selection::kind(profile),
+        key: String::from_utf8_lossy(profile.key()).into_owned(),
+        runs: profile.record.runs,
+        last_used: time(profile.record.last_used),
+        pages: files
+            .iter()
+            .fold(0, |sum, file| sum.saturating_add(file.wanted)),
+        wanted: profile.record.wanted,
+        hits: profile.record.hits,
+        precision: precision(profile),
+        files,
+    }
 }
 
-fn file_report(profile: &Profile<'_>, file: &File<'_>) -> FileReport {
-    let pages = Pages::of(profile, file);
+/// How much of what was prefetched for the last recording was touched, in percent.
+fn precision(profile: &Profile<'_>) -> Option<f64> {
+    let (wanted, hits) = (profile.record.wanted, profile.record.hits);
+    programs::precision(hits.into(), wanted.saturating_sub(hits).into())
+}
+
+fn file_report(file: &File<'_>, pages: &Pages) -> FileReport {
     FileReport {
         kind: match file.record.kind {
             FILE_EXECUTABLE => "executable",
@@ -316,15 +234,12 @@ fn file_report(profile: &Profile<'_>, file: &File<'_>) -> FileReport {
         path: String::from_utf8_lossy(file.path()).into_owned(),
         first_page: file.record.first_page,
         page_count: file.record.page_count,
+        pages_total: pages.total,
+        wanted: pages.count(),
+        wanted_runs: pages.runs().collect(),
         planes: (0..usize::from(file.record.plane_count))
             .map_while(|plane| file.plane(plane))
             .map(|plane| plane.count() as u64)
-            .collect(),
-        wanted: pages.bitmap().count() as u64,
-        wanted_runs: pages
-            .bitmap()
-            .runs()
-            .map(|(first, count)| [first as u64, count as u64])
             .collect(),
         truncated: file.is_truncated(),
     }
@@ -336,7 +251,7 @@ fn time(seconds: u64) -> Option<u64> {
 }
 
 /// `part` of `all` in percent, to one decimal.
-fn percent(part: u64, all: u64) -> f64 {
+pub fn percent(part: u64, all: u64) -> f64 {
     match all {
         0 => 0.0,
         all => (part as f64 * 1000.0 / all as f64).round() / 10.0,
