@@ -83,7 +83,7 @@ fn summary_of_a_large_program() {
 #[test]
 fn json() {
     let world = World::new();
-    recorded(&world, 1000, &some_pages());
+    recorded(&world, 1000, &[0, 1, 2, 5, 998, 999]);
     insta::assert_snapshot!("json", shown(&world, &["show", "--json", "--gap", "4"]));
 }
 
