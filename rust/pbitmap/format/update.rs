@@ -233,7 +233,8 @@ pub fn update<'a>(
 ///
 /// That is so if every plane of every file would be what it is. With [`Merge::Age`] it is so as
 /// well when there are as many recordings as are remembered, of the same files as this one, and
-/// this one differs from the last one and from what is prefetched by at most one page in 128.
+/// this one differs from each of them and from what is prefetched by at most one page in 128: if
+/// it were not stored because it is like the last one, one run in many would seem to be one in two.
 pub fn is_stored<'a>(
     old: &Slot<'_>,
     run: &Run<'_>,
@@ -504,8 +505,8 @@ struct Difference {
     pages: u64,
     /// Files that the last recording had pages of.
     files: usize,
-    /// Pages that only this recording or only the last one has.
-    last: u64,
+    /// For each recording that is remembered: pages that only it or only this one has.
+    each: [u64; MAX_PLANES],
     /// Pages that were not prefetched, or not used.
     wanted: u64,
 }
@@ -524,7 +525,11 @@ impl Difference {
             is_new |= new;
             is_last |= last;
             self.pages = self.pages.saturating_add(count(new));
-            self.last = self.last.saturating_add(count(new ^ last));
+            for (plane, each) in self.each.iter_mut().enumerate() {
+                if let Some(plane) = file.plane(plane) {
+                    *each = each.saturating_add(count(new ^ plane.word(index)));
+                }
+            }
             self.wanted = self.wanted.saturating_add(count(new ^ wanted.word(index)));
         }
         if is_last != 0 {
@@ -535,7 +540,7 @@ impl Difference {
 
     fn is_small(&self) -> bool {
         let tolerance = self.pages / TOLERANCE;
-        self.last <= tolerance && self.wanted <= tolerance
+        self.wanted <= tolerance && self.each.iter().all(|each| *each <= tolerance)
     }
 }
 
