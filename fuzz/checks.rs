@@ -271,9 +271,16 @@ fn follow(slot: &Slot<'_>, pages: &[u8], merge: Merge, key: Key<'_>) {
             assert!(plane.same_bits(&newest));
         }
     }
-    let whole = report == update::Report { used: report.used, ..update::Report::default() };
+    let whole = report
+        == update::Report {
+            used: report.used,
+            ..update::Report::default()
+        };
     if merge != Merge::Age && whole && touched.len() <= 1 << 20 {
-        assert!(update::is_stored(&next, &run, seen()), "what was stored is not");
+        assert!(
+            update::is_stored(&next, &run, seen()),
+            "what was stored is not"
+        );
     }
     let _ = stored;
     let mut wanted = 0;

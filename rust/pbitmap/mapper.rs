@@ -75,13 +75,7 @@ impl Mapper {
 
     /// Follows up a fault at `address` of current, which runs in `space`. If faults were `missed`,
     /// pages that are not known may have been touched.
-    pub(crate) fn faulted(
-        &self,
-        space: &Space<'_>,
-        launch: &Launch,
-        address: usize,
-        missed: bool,
-    ) {
+    pub(crate) fn faulted(&self, space: &Space<'_>, launch: &Launch, address: usize, missed: bool) {
         // Who maps something at this moment has the next fault soon.
         let Some(locked) = space.try_lock() else {
             return;

@@ -578,8 +578,8 @@ where
                 continue;
             }
             let Recorded { old, profile, .. } = self.recorded;
-            let found = profile
-                .and_then(|profile| old.find(&profile, FILE_BY_PATH, seen.path, self.hint));
+            let found =
+                profile.and_then(|profile| old.find(&profile, FILE_BY_PATH, seen.path, self.hint));
             if let Some(file) = &found {
                 self.hint = file.index.saturating_add(1);
             }

@@ -34,7 +34,10 @@ mod tests {
         let size = 512 * kernel::page::PAGE_SIZE;
         let region = Region::of(5 * size + 7);
         assert_eq!(region.part(0, usize::MAX), (5 * size, 6 * size));
-        assert_eq!(region.part(5 * size + 8, 9 * size), (5 * size + 8, 6 * size));
+        assert_eq!(
+            region.part(5 * size + 8, 9 * size),
+            (5 * size + 8, 6 * size)
+        );
         let (start, end) = region.part(6 * size, 9 * size);
         assert!(start >= end);
     }
