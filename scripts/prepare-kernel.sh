@@ -16,9 +16,13 @@
 #
 # --here works on this very machine, which must be Debian 13, for RELEASE
 # (default: the running kernel), and makes the tree in DIR, with the source in
-# DIR-source beside it. What it needs is named when it is missing.
+# DIR-source beside it; both anew when kernel or compiler have changed since. What
+# it needs is named when it is missing. Rust code fits only what was compiled by
+# the same rustc, and so this must be the one that made the stock kernel.
 
 . "$(dirname "$0")/lib.sh"
+
+OLDEST=7.2
 
 print_source=
 here=
@@ -83,24 +87,80 @@ prepare() {
 	mv "$tree/symvers" "$tree/Module.symvers"
 }
 
-if [ -n "$here" ]; then
-	series=$(echo "$release" | grep -oE '^[0-9]+\.[0-9]+')
-	missing=()
+installed_version() {
+	dpkg-query -W -f '${db:Status-Status} ${Version}\n' "$1" 2>/dev/null | sed -n 's/^installed //p'
+}
+
+# check_packages SERIES RELEASE - is all there that a tree is made from, and of one piece?
+check_packages() {
+	local series=$1 release=$2 package missing=() has needs
 	for package in bc bindgen bison cpio dwarves flex gcc-14 kmod libelf-dev libssl-dev make \
 		python3 rsync rust-src rustc xz-utils \
 		"linux-source-$series" "linux-config-$series" "linux-headers-$release"; do
-		dpkg-query -W -f '${db:Status-Status}\n' "$package" 2>/dev/null | grep -qx installed ||
-			missing+=("$package")
+		[ -n "$(installed_version "$package")" ] || missing+=("$package")
 	done
 	if [ ${#missing[@]} -gt 0 ]; then
+		# Not with -t trixie-backports, which has a rustc that is too new.
 		die "packages are missing on this machine; type" \
-			"apt-get install --no-install-recommends -t trixie-backports ${missing[*]}"
+			"apt-get install --no-install-recommends ${missing[*]}" \
+			"(the kernel's are in trixie-backports, if apt does not find them)"
 	fi
-	mkdir -p "$here"
-	here=$(cd "$here" && pwd)
-	unpack "$series" "$here-source"
-	prepare "$release" "$here-source" "$here"
+	needs=$(installed_version "linux-headers-$release")
+	for package in "linux-source-$series" "linux-config-$series"; do
+		has=$(installed_version "$package")
+		[ "$has" = "$needs" ] ||
+			die "$package is of version $has, the kernel $release of $needs" \
+				"apt-get install $package=$needs" \
+				"or, if the archive no longer has that: upgrade the kernel, restart, and try again"
+	done
+	needs=$(sed -n 's/^CONFIG_RUSTC_VERSION_TEXT="\{0,1\}\([^"]*\)"\{0,1\}$/\1/p' \
+		"/usr/src/linux-headers-$release/include/config/auto.conf")
+	[ -n "$needs" ] ||
+		die "Linux $release is configured without Rust" "Debian's kernels have CONFIG_RUST=y from $OLDEST on"
+	has=$(rustc --version)
+	[ "${has%% (built*}" = "${needs%% (built*}" ] ||
+		die "Linux $release was made by ${needs%% (*}; this machine has ${has%% (*}" \
+			"apt-get install --allow-downgrades rustc/trixie libstd-rust-dev/trixie rust-src/trixie"
+}
+
+# remove_old DIR MARK STAMP - make way for what is to be made in DIR, unless it has
+# this stamp. Only a directory with our MARK in it is removed.
+remove_old() {
+	if [ "$(cat "$1/.pbitmap" 2>/dev/null)" = "$3" ]; then return; fi
+	if [ -n "$(ls -A "$1" 2>/dev/null)" ] && [ ! -e "$1/$2" ]; then
+		die "$1 is there already, and this script did not make it" \
+			"give --here a directory that does not exist"
+	fi
+	rm -rf --one-file-system "$1"
+}
+
+prepare_here() {
+	local series version stamp source
+	series=$(echo "$release" | grep -oE '^[0-9]+\.[0-9]+') ||
+		die "'$release' is no kernel release" "it should be one like 7.2.12+deb13-amd64"
+	printf '%s\n' "$OLDEST" "$series" | sort -VC ||
+		die "Linux $release has no Rust that the module could use" \
+			"it needs $OLDEST or newer: apt-get install -t trixie-backports linux-image-amd64"
+	check_packages "$series" "$release"
+	here=$(realpath -m "$here")
+	source=$here-source
+	version=$(installed_version "linux-source-$series")
+	stamp="$release $version $(rustc --version)"
+	remove_old "$here" prepare.log "$stamp"
+	remove_old "$source" .pbitmap "$version"
+	if [ ! -e "$source" ]; then
+		rm -rf "$source.part"
+		unpack "$series" "$source.part"
+		echo "$version" >"$source.part/.pbitmap"
+		mv "$source.part" "$source"
+	fi
+	prepare "$release" "$source" "$here"
+	echo "$stamp" >"$here/.pbitmap"
 	echo "$here"
+}
+
+if [ -n "$here" ]; then
+	prepare_here
 	exit
 fi
 
