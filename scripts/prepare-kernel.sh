@@ -87,8 +87,11 @@ prepare() {
 	mv "$tree/symvers" "$tree/Module.symvers"
 }
 
+# installed_version PACKAGE - nothing if it is not installed. (While an upgrade runs,
+# at the end of which DKMS builds, its files are there before it is configured.)
 installed_version() {
-	dpkg-query -W -f '${db:Status-Status} ${Version}\n' "$1" 2>/dev/null | sed -n 's/^installed //p'
+	dpkg-query -W -f '${db:Status-Status} ${Version}\n' "$1" 2>/dev/null |
+		sed -En 's/^(installed|unpacked|half-configured|triggers-[a-z]*) //p'
 }
 
 # check_packages SERIES RELEASE - is all there that a tree is made from, and of one piece?
