@@ -57,19 +57,11 @@ unpack() {
 # Module.symvers is copied last: a tree that has it is whole. (Not made under
 # another name and moved: the tree's own files name it.)
 prepare() {
-	local release=$1 source=$2 tree=$3 series flavour
+	local release=$1 source=$2 tree=$3
 	if [ -e "$tree/Module.symvers" ]; then return; fi
-	series=$(echo "$release" | grep -oE '^[0-9]+\.[0-9]+')
-	flavour=${release#*-}
-	case $flavour in
-	amd64) flavour=none_amd64 ;;
-	rt-amd64) flavour=rt_amd64 ;;
-	*-amd64) flavour=none_$flavour ;;
-	*) die "no idea which configuration $release has" ;;
-	esac
 	rm -rf "$tree"
 	mkdir -p "$tree"
-	xz -dc "/usr/src/linux-config-$series/config.amd64_$flavour.xz" >"$tree/.config"
+	cp "/usr/src/linux-headers-$release/.config" "$tree/.config"
 	say "preparing the tree of Linux $release (about a minute; log: $tree/prepare.log)"
 	local version log=$tree/prepare.log args
 	version=$(make -s -C "$source" kernelversion)
@@ -99,7 +91,7 @@ check_packages() {
 	local series=$1 release=$2 package missing=() has needs
 	for package in bc bindgen bison cpio dwarves flex gcc-14 kmod libelf-dev libssl-dev make \
 		python3 rsync rust-src rustc xz-utils \
-		"linux-source-$series" "linux-config-$series" "linux-headers-$release"; do
+		"linux-source-$series" "linux-headers-$release"; do
 		[ -n "$(installed_version "$package")" ] || missing+=("$package")
 	done
 	if [ ${#missing[@]} -gt 0 ]; then
@@ -109,13 +101,11 @@ check_packages() {
 			"(the kernel's are in trixie-backports, if apt does not find them)"
 	fi
 	needs=$(installed_version "linux-headers-$release")
-	for package in "linux-source-$series" "linux-config-$series"; do
-		has=$(installed_version "$package")
-		[ "$has" = "$needs" ] ||
-			die "$package is of version $has, the kernel $release of $needs" \
-				"apt-get install $package=$needs" \
-				"or, if the archive no longer has that: upgrade the kernel, restart, and try again"
-	done
+	has=$(installed_version "linux-source-$series")
+	[ "$has" = "$needs" ] ||
+		die "linux-source-$series is of version $has, the kernel $release of $needs" \
+			"apt-get install linux-source-$series=$needs" \
+			"or, if the archive no longer has that: upgrade the kernel, restart, and try again"
 	needs=$(sed -n 's/^CONFIG_RUSTC_VERSION_TEXT="\{0,1\}\([^"]*\)"\{0,1\}$/\1/p' \
 		"/usr/src/linux-headers-$release/include/config/auto.conf")
 	[ -n "$needs" ] ||
