@@ -6,6 +6,8 @@
 //! `corpus/` and with what proptest makes up. They panic if something does not hold. Where there
 //! is a simple and slow way to say what is right, they compare with that.
 
+use std::collections::BTreeSet;
+
 use pbitmap_core::{
     format::{
         bitmap::Bitmap,
@@ -17,13 +19,24 @@ use pbitmap_core::{
             choose, order, rewrite_executable, BuildId, Builder, FileIdentity, FileInput, Identity,
             Outcome, ProfileInput, Slot, SlotHeader,
         },
+        update::{is_stored, update as update_slot, Key, Run as Recording, Seen},
         MAX_PHNUM, MAX_SHNUM, PAGE_SIZE,
     },
-    policy::plan::{Limits, Plan, Run},
+    policy::{
+        merge::{Merge, Wanted},
+        plan::{Limits, Plan, Run},
+        profile::{self, Choice},
+    },
 };
+
+#[path = "model.rs"]
+mod model;
+
+const MERGES: [Merge; 3] = [Merge::Replace, Merge::Or, Merge::Age];
 
 /// `bytes` are a file.
 pub(crate) fn elf(bytes: &[u8]) {
+    notes(bytes);
     let Ok(header) = Header::parse(bytes) else {
         return;
     };
@@ -62,6 +75,16 @@ pub(crate) fn elf(bytes: &[u8]) {
             elf::is_section_name(bytes.get(start..).unwrap_or_default());
         }
         assert_eq!(elf::section_headers(shdrs).count(), shdrs.len() / 64);
+    }
+}
+
+/// `bytes` are notes.
+pub(crate) fn notes(bytes: &[u8]) {
+    if let Some(id) = elf::build_id(bytes) {
+        assert!(!id.is_empty());
+        let start = id.as_ptr() as usize - bytes.as_ptr() as usize;
+        assert_eq!(bytes[start - 4..start], *b"GNU\0");
+        assert_eq!(bytes[start - 8..start - 4], 3u32.to_le_bytes());
     }
 }
 
@@ -106,6 +129,10 @@ pub(crate) fn section(bytes: &[u8]) {
     for slot in parsed.iter().flatten() {
         walk(slot);
         rewrite(slot, first);
+        choices(slot);
+        // One of them each time, so that replaying takes no minutes.
+        let merge = MERGES[crc32c(&section) as usize % MERGES.len()];
+        updates(slot, merge, &mut Bytes(second));
     }
     match choose(&section, &identity) {
         Ok((index, slot)) => {
@@ -208,6 +235,323 @@ fn rewrite(slot: &Slot<'_>, pages: &[u8]) {
     let again = rewrite_executable(slot, &mut exact, pages, 77);
     assert_eq!(again, Ok(used));
     assert_eq!(exact, out[..used]);
+}
+
+/// Chooses among the profiles of a slot, and looks at what is chosen.
+fn choices(slot: &Slot<'_>) {
+    let all = model::read(slot);
+    let mut keys: Vec<_> = all
+        .iter()
+        .map(|profile| Key {
+            kind: profile.record.kind,
+            bytes: &profile.key,
+        })
+        .collect();
+    keys.push(Key::DEFAULT);
+    keys.push(Key {
+        kind: 1,
+        bytes: b"in no slot",
+    });
+    for key in keys {
+        let Some(choice) = profile::choose(slot, &key) else {
+            assert!(all
+                .iter()
+                .all(|profile| profile.record.kind != PROFILE_DEFAULT));
+            assert!(all.iter().all(|profile| profile.record.runs == 0));
+            continue;
+        };
+        let first = choice.profile();
+        let recorded = |kind: u16, bytes: &[u8]| {
+            all.iter().any(|profile| {
+                let record = &profile.record;
+                record.runs != 0 && record.kind == kind && (kind == 0 || profile.key == bytes)
+            })
+        };
+        if recorded(key.kind, key.bytes) {
+            assert!(key.is_of(first) && matches!(choice, Choice::One(_)));
+        } else if recorded(PROFILE_DEFAULT, b"") {
+            assert!(Key::DEFAULT.is_of(first) && matches!(choice, Choice::One(_)));
+        } else if let Choice::Common(first, second) = &choice {
+            assert!(first.index != second.index);
+            assert!(first.record.runs != 0 && second.record.runs != 0);
+            assert!(first.record.last_used >= second.record.last_used);
+            let later = |profile: &&model::ProfileModel| {
+                profile.record.runs != 0 && profile.record.last_used > second.record.last_used
+            };
+            assert!(all.iter().filter(later).count() <= 1);
+        }
+        for (file, wanted) in choice.files(slot) {
+            let pages: BTreeSet<u64> = (0..wanted.len() as u64)
+                .filter(|page| wanted.word(*page as usize / 64) >> (page % 64) & 1 != 0)
+                .collect();
+            assert_eq!(wanted.count(), pages.len());
+            let file = &all.iter().flat_map(|profile| &profile.files).find(|other| {
+                other.path == file.path()
+                    && other.planes.len() == usize::from(file.record.plane_count)
+                    && model::wanted(other, first.record.runs).is_superset(&pages)
+            });
+            assert!(file.is_some());
+            let mut bytes = vec![0xee; wanted.len().div_ceil(8)];
+            wanted.write(&mut bytes);
+            let written = Bitmap::new(&bytes, usize::MAX);
+            assert_eq!(written.count(), pages.len());
+            if let Some(bitmap) = wanted.as_bitmap() {
+                assert!(bitmap.same_bits(&written));
+            }
+        }
+    }
+    for (profile, expected) in slot.profiles().zip(&all) {
+        for (file, expected) in slot.files(&profile).zip(&expected.files) {
+            let wanted = Wanted::new(&file, profile.record.runs);
+            let expected = model::wanted(expected, profile.record.runs);
+            assert_eq!(wanted.count(), expected.len());
+            for page in expected {
+                assert!(wanted.word(page as usize / 64) >> (page % 64) & 1 != 0);
+            }
+        }
+    }
+}
+
+/// Stores recordings of all kinds in a slot: of what it has already and of what it has not.
+fn updates(slot: &Slot<'_>, merge: Merge, bytes: &mut Bytes<'_>) {
+    let other = Key {
+        kind: 1,
+        bytes: b"vi",
+    };
+    let keys = slot.profiles().take(2).map(|profile| Key {
+        kind: profile.record.kind,
+        bytes: profile.key(),
+    });
+    for key in keys.chain([other]) {
+        let run = Recording {
+            key,
+            merge,
+            wanted: 5,
+            hits: 4,
+            now: u64::from(bytes.byte()) << (bytes.byte() % 57),
+        };
+        let mut seen = vec![Seen {
+            path: b"",
+            identity: FileIdentity::default(),
+            pages: Bitmap::new(bytes.take(40), usize::MAX),
+        }];
+        let files: Vec<_> = slot
+            .profiles()
+            .flat_map(|profile| slot.files(&profile))
+            .take(20)
+            .collect();
+        for file in &files {
+            let op = bytes.byte();
+            if op & 1 != 0 {
+                continue;
+            }
+            let record = &file.record;
+            let len = usize::from(op & 0x3e);
+            seen.push(Seen {
+                path: file.path(),
+                identity: FileIdentity {
+                    dev: 1,
+                    ino: record.ino,
+                    generation: record.generation,
+                    size: record.size ^ u64::from(op >> 7),
+                    mtime_sec: record.mtime_sec,
+                    mtime_nsec: record.mtime_nsec,
+                    build_id: BuildId::new(bytes.take(usize::from(op >> 6))),
+                },
+                pages: match file.plane(0) {
+                    Some(plane) if op & 0x40 != 0 => plane,
+                    _ => Bitmap::new(bytes.take(len), usize::MAX),
+                },
+            });
+        }
+        check_update(slot, &run, &seen);
+    }
+}
+
+/// Makes the slot that follows `slot`, and compares it with the one that is expected.
+fn check_update(slot: &Slot<'_>, run: &Recording<'_>, seen: &[Seen<'_>]) -> Option<Vec<u8>> {
+    let size = slot.header().slot_size as usize;
+    let identity = Identity {
+        layout_crc: slot.header().layout_crc,
+        page_size: slot.header().page_size,
+    };
+    let files = seen.iter().copied();
+    let mut out = vec![0xee; size + 8];
+    let unchanged = is_stored(slot, run, files.clone());
+    let report = match update_slot(slot, &mut out, run, files.clone()) {
+        Ok(report) => report,
+        Err(Error::GenerationExhausted) => {
+            assert_eq!(slot.header().generation, u64::MAX);
+            return None;
+        }
+        Err(error) => {
+            assert_eq!(error, Error::NoRoom);
+            assert!(model::expect(slot, run, seen).is_none());
+            return None;
+        }
+    };
+    assert_eq!(out[size..], [0xee; 8], "wrote past the slot");
+    assert!(report.used <= size);
+    assert!(out[report.used..size].iter().all(|byte| *byte == 0));
+    out.truncate(size);
+
+    let next = Slot::parse(&out, &identity).unwrap();
+    assert_eq!(next.verify(), Ok(()));
+    let expected = SlotHeader {
+        generation: slot.header().generation + 1,
+        updated: run.now,
+        used_bytes: report.used as u32,
+        crc32c: next.header().crc32c,
+        profiles_offset: next.header().profiles_offset,
+        profile_count: next.header().profile_count,
+        files_offset: next.header().files_offset,
+        file_count: next.header().file_count,
+        ..*slot.header()
+    };
+    assert_eq!(*next.header(), expected);
+    let stored = model::read(&next);
+    let files_stored: usize = stored.iter().map(|profile| profile.files.len()).sum();
+    assert_eq!(stored.len(), usize::from(expected.profile_count));
+    assert_eq!(files_stored, expected.file_count as usize);
+
+    // Of two records of one file it is not said which one counts.
+    let old = slot.profiles().find(|profile| run.key.is_of(profile));
+    let mut paths = BTreeSet::new();
+    let is_clear = old.is_none_or(|old| {
+        slot.files(&old)
+            .all(|file| paths.insert((file.record.kind, file.path())))
+    });
+    if is_clear {
+        let expected = model::expect(slot, run, seen).unwrap();
+        assert_eq!(stored, expected.profiles);
+        assert_eq!(report, expected.report);
+        assert!(unchanged || !expected.is_stored);
+        if unchanged && !expected.is_stored {
+            is_close_enough(slot, run, &stored, seen);
+        }
+    }
+    Some(out)
+}
+
+/// Makes sure that a recording may be taken for stored although it would change something.
+fn is_close_enough(
+    slot: &Slot<'_>,
+    run: &Recording<'_>,
+    next: &[model::ProfileModel],
+    seen: &[Seen<'_>],
+) {
+    assert_eq!(run.merge, Merge::Age);
+    let old = slot.profiles().find(|profile| run.key.is_of(profile));
+    let index = slot
+        .profiles()
+        .position(|profile| run.key.is_of(&profile))
+        .unwrap();
+    let runs = old.unwrap().record.runs;
+    assert!(runs >= u32::from(slot.header().planes.clamp(1, 8)));
+    // What was recorded of a file is in the next slot, where there is a record of it.
+    let (mut pages, mut last, mut wanted) = (0, 0, 0);
+    for old in &model::read(slot)[index].files {
+        let file = next[0]
+            .files
+            .iter()
+            .find(|file| file.record.kind == old.record.kind && file.path == old.path);
+        let new = file.map(|file| file.planes[0].clone()).unwrap_or_default();
+        assert!(old.path.is_empty() || new.is_empty() == old.planes[0].is_empty());
+        pages += new.len();
+        last += new.symmetric_difference(&old.planes[0]).count();
+        wanted += new.symmetric_difference(&model::wanted(old, runs)).count();
+    }
+    assert!(seen.len() <= 1024 && last <= pages / 128 && wanted <= pages / 128);
+}
+
+/// `bytes` are a slot as the tool makes it and recordings that go to it one after the other.
+pub(crate) fn update(bytes: &[u8]) {
+    let mut bytes = Bytes(bytes);
+    let size = 336 + usize::from(bytes.byte()) * 16;
+    let header = SlotHeader {
+        planes: u16::from(bytes.byte() % 10),
+        max_profiles: u16::from(bytes.byte() % 6),
+        ..SlotHeader::template(7, b"id", u64::from(bytes.byte()) * 2000)
+    };
+    let mut slot = vec![0; size];
+    let mut builder = Builder::new(&mut slot, &header, 1, 1).unwrap();
+    let _ = builder.profile(&ProfileInput::default()).unwrap();
+    let own = FileInput {
+        kind: FILE_EXECUTABLE,
+        page_count: header.elf_size.div_ceil(4096) as u32,
+        planes: &[&[]],
+        ..FileInput::default()
+    };
+    let _ = builder.file(&own).unwrap();
+    builder.finish(1, 0).unwrap();
+
+    let paths: [&[u8]; 8] = [
+        b"",
+        b"/a",
+        b"/b",
+        b"/lib/c",
+        b"/lib/d",
+        b"/eeeeeeeee",
+        b"/f",
+        b"/g",
+    ];
+    let keys: [&[u8]; 4] = [b"", b"vi", b"a longer key", b"git"];
+    let mut now = 0u64;
+    for _ in 0..16 {
+        if bytes.0.is_empty() {
+            break;
+        }
+        let op = bytes.byte();
+        let run = Recording {
+            key: Key {
+                kind: u16::from(op >> 2 & 3),
+                bytes: keys[usize::from(op >> 4 & 3)],
+            },
+            merge: MERGES[usize::from(op & 3).min(2)],
+            wanted: u32::from(op),
+            hits: 1,
+            now,
+        };
+        now += u64::from(op >> 6) * 30_000;
+        let mut seen = Vec::new();
+        for _ in 0..bytes.byte() % 10 {
+            let op = bytes.byte();
+            seen.push(Seen {
+                path: paths[usize::from(op & 7)],
+                identity: FileIdentity {
+                    dev: u64::from(op),
+                    ino: u64::from(op == 0xff),
+                    ..FileIdentity::default()
+                },
+                pages: Bitmap::new(bytes.take(usize::from(op >> 3)), usize::MAX),
+            });
+        }
+        let old = Slot::parse(&slot, &Identity::new(7)).unwrap();
+        let Some(mut next) = check_update(&old, &run, &seen) else {
+            return;
+        };
+        // The same again and again changes nothing in the end.
+        for _ in 0..usize::from(header.planes.clamp(1, 8)) {
+            let old = Slot::parse(&next, &Identity::new(7)).unwrap();
+            if is_stored(&old, &run, seen.iter().copied()) {
+                break;
+            }
+            // More planes may leave no room for the executable.
+            match check_update(&old, &run, &seen) {
+                Some(slot) => next = slot,
+                None => return,
+            }
+        }
+        let last = Slot::parse(&next, &Identity::new(7)).unwrap();
+        assert!(is_stored(&last, &run, seen.iter().copied()));
+        // Mostly one recording comes after the other.
+        slot = if op & 0x80 == 0 {
+            check_update(&old, &run, &seen).unwrap()
+        } else {
+            next
+        };
+    }
+    choices(&Slot::parse(&slot, &Identity::new(7)).unwrap());
 }
 
 /// Compares what a bitmap says about itself with its bits.

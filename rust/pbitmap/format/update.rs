@@ -160,7 +160,7 @@ pub fn update<'a>(
     let mut report = Report::default();
     let mut room = Room::new(header, key)?;
     let mut file_count = 0usize;
-    for mut entry in profile.entries(files.clone()) {
+    for mut entry in profile.entries(files.clone()).filter(Entry::is_needed) {
         match room.fit(&mut entry) {
             Outcome::Stored => {}
             Outcome::Truncated => increment(&mut report.files_truncated),
@@ -201,7 +201,7 @@ pub fn update<'a>(
     };
     expect_stored(builder.store_profile(&record, key)?)?;
     let mut room = Room::new(header, key)?;
-    for mut entry in profile.entries(files) {
+    for mut entry in profile.entries(files).filter(Entry::is_needed) {
         if room.fit(&mut entry) != Outcome::Dropped {
             let mut plane = 0usize;
             let outcome = builder.store_file(&entry.record, entry.path, |target| {
@@ -248,30 +248,30 @@ pub fn is_stored<'a>(
     }
 
     let files = files.map(|seen| Seen { ..seen });
-    let full = run.merge == Merge::Age && recorded.history >= recorded.limit;
-    let (mut is_same, mut is_close) = (true, full);
+    let is_full = run.merge == Merge::Age && recorded.history >= recorded.limit;
+    let (mut is_same, mut is_close) = (true, is_full);
     let mut difference = Difference::default();
-    let mut stored = 0usize;
+    let mut compared = 0usize;
     for mut entry in recorded.entries(files) {
-        if room.fit(&mut entry) == Outcome::Dropped {
+        let is_needed = entry.is_needed();
+        if is_needed && room.fit(&mut entry) == Outcome::Dropped {
             continue;
         }
         let Some(file) = &entry.old else {
-            return false;
+            if is_needed {
+                return false;
+            }
+            continue;
         };
-        increment(&mut stored);
-        is_same = is_same && entry.is_in(file);
+        increment(&mut compared);
+        is_same = is_same && is_needed && entry.is_in(file);
         is_close = is_close && difference.add(&entry, file, profile.record.runs);
         if !is_same && !is_close {
             return false;
         }
     }
-    if is_same && stored == old.files(profile).count() {
-        return true;
-    }
-    // A file of which nothing is left to remember does not pass by.
-    let last = old.files(profile).filter(|file| !is_clear(file, 1)).count();
-    is_close && difference.files == last && difference.is_small()
+    // What did not come by would not be there any more.
+    compared == old.files(profile).count() && (is_same || difference.is_small())
 }
 
 /// The profile of a recording.
@@ -328,14 +328,14 @@ impl<'o, 'r> Recorded<'o, 'r> {
             // A default profile in which nothing was ever recorded has served its purpose.
             let is_unused = run.key.kind != PROFILE_DEFAULT
                 && other.record.kind == PROFILE_DEFAULT
-                && old.files(other).all(|file| is_clear(&file, MAX_PLANES));
+                && old.files(other).all(|file| is_clear(&file));
             !run.key.is_of(other) && !is_unused
         })
     }
 
-    /// The files of the profile as they are to be stored if there is room: the executable, the
-    /// others of the recording in its order, and those that were not seen this time in the order
-    /// in which they were stored.
+    /// The files of the profile as they are to be stored if they have a page and there is room:
+    /// the executable, the others of the recording in its order, and those that were not seen
+    /// this time in the order in which they were stored.
     fn entries<'e, I>(&self, files: I) -> impl Iterator<Item = Entry<'e>> + use<'e, 'o, 'r, I>
     where
         'o: 'e,
@@ -392,8 +392,7 @@ impl<'o, 'r> Recorded<'o, 'r> {
                 })
                 .map(move |file| recorded.unseen(file))
         });
-        let worth_it = |entry: &Entry<'_>| entry.is_executable() || entry.words() != 0;
-        own.chain(seen.chain(unseen).filter(worth_it))
+        own.chain(seen).chain(unseen)
     }
 
     fn executable<'e>(&self, pages: Bitmap<'e>) -> Entry<'e>
@@ -479,6 +478,11 @@ impl<'a> Entry<'a> {
         self.record.kind == FILE_EXECUTABLE
     }
 
+    /// Whether there is something to store: of any other file than the executable, a page.
+    fn is_needed(&self) -> bool {
+        self.is_executable() || self.words() != 0
+    }
+
     /// The two bitmaps that plane `index` consists of, up to the last page of the record.
     fn plane(&self, index: usize) -> [Bitmap<'a>; 2] {
         let old = |index| self.old.as_ref().and_then(|old| old.plane(index));
@@ -537,8 +541,6 @@ impl<'a> Entry<'a> {
 #[derive(Default)]
 struct Difference {
     pages: u64,
-    /// Files that the last recording had pages of.
-    files: usize,
     /// Pages that only this recording or only the last one has.
     last: u64,
     /// Pages that were not prefetched, or not used.
@@ -561,9 +563,6 @@ impl Difference {
             self.pages = self.pages.saturating_add(count(new));
             self.last = self.last.saturating_add(count(new ^ last));
             self.wanted = self.wanted.saturating_add(count(new ^ wanted.word(index)));
-        }
-        if is_last != 0 {
-            increment(&mut self.files);
         }
         entry.is_executable() || (is_new == 0) == (is_last == 0)
     }
@@ -644,9 +643,9 @@ impl Room {
     }
 }
 
-/// Whether no page of `file` is set in any of the first `planes` planes.
-fn is_clear(file: &File<'_>, planes: usize) -> bool {
-    (0..planes)
+/// Whether no page of `file` is set in any plane.
+fn is_clear(file: &File<'_>) -> bool {
+    (0..MAX_PLANES)
         .filter_map(|index| file.plane(index))
         .all(|plane| plane.next_set(0).is_none())
 }
