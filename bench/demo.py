@@ -97,7 +97,7 @@ class Results:
         "cold_without": "cold without the module",
         "warm": "warm",
         "cold_unloaded": "cold, annotated, without the module",
-        "train": "trained in one run",
+        "train": "trained in an ordinary run",
         "cold_with": "cold with the module",
         "warm_with": "warm with the module",
     }
@@ -133,7 +133,7 @@ class Results:
     def bitmap(self, name, bitmap):
         """A program whose training left no bitmap has not shown anything."""
         self.bitmaps[name] = bitmap
-        if not bitmap["pages_set"]:
+        if not self.counters.get("writes"):
             counted = ", ".join(f"{counter} {count}" for counter, count in self.counters.items() if count)
             raise Failed(
                 f"{name}: its run left no bitmap (state {bitmap['state']}, generation {bitmap['generation']});"
@@ -216,7 +216,9 @@ def shortfalls(programs):
         if with_ >= without:
             yield f"{program['name']} did not start faster: {with_} us with the module, {without} us without"
         own, own_with = program["own_majflt_without"], program["own_majflt_with"]
-        if own_with > own * 0.1:
+        # One is exec's own, for the bytes after the data that it clears: it waits for a page that is being read, which
+        # the kernel counts as major when it is the kernel that waits.
+        if own_with > max(1, own * 0.1):
             yield f"{program['name']} still takes {own_with} of {own} major faults on its own pages"
 
 

@@ -60,7 +60,7 @@ part_shellcheck() {
 part_checkpatch() {
 	local source status=0 file ignore passed=0 failed=0
 	source=$("$SCRIPTS/prepare-kernel.sh" --print-source)
-	for file in rust/pbitmap/*.[ch]; do
+	for file in rust/pbitmap/shim/*.[ch]; do
 		ignore=NONE
 		case $file in
 		# TRACE_EVENT() is written as in every header of include/trace/events.

@@ -1,24 +1,200 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! From page tables to a bitmap.
+//! From an address space to the files that it maps and their pages.
 //!
-//! A page counts if it has an entry in the page tables: mapped for reading or writing, or written
-//! and swapped out since. Private pages that were written count, for they were read before.
-//! Fault-around maps more than is touched, so that a recording has about twice the touched pages.
+//! A page counts if it was touched: its page-table entry has the accessed bit, or it was written
+//! and swapped out since. Private pages that were written count, for they were read before. What
+//! was mapped beside a touched page does not, see [`mapper`](super::mapper).
 
 use super::{
+    crew,
+    format::{
+        slot::FileIdentity,
+        update::Seen,
+        MAX_PATH, //
+    },
+    launch,
     pages::Pages,
-    sys::mm::Dying, //
+    sys::{
+        file::{
+            self,
+            Identity,
+            Inode,
+            Path, //
+        },
+        mm::{
+            Area,
+            Space, //
+        },
+    },
 };
 use kernel::{
-    alloc::AllocError,
-    fs::File,
-    prelude::*, //
+    prelude::*,
+    task::Task, //
 };
 
-/// The pages of `file` that are mapped in `mm`, of its first `count` pages.
-pub(crate) fn executable(mm: &Dying, file: &File, count: usize) -> Result<Pages, AllocError> {
-    let mut pages = Pages::empty(count)?;
-    mm.mark_mapped(file, pages.words_mut());
-    Ok(pages)
+/// Mappings that are looked at; a program with 300 libraries has fewer.
+const MAX_AREAS: usize = 4096;
+
+/// Files that are recorded of one program.
+const MAX_FILES: usize = 512;
+
+/// Pages of one file that are recorded: those of its first 4 GiB.
+const MAX_PAGES: u64 = 1 << 20;
+
+/// A file and its pages that were touched.
+pub(crate) struct Touched {
+    /// From the program's root; empty for the executable.
+    path: KVec<u8>,
+    identity: FileIdentity,
+    pages: Pages,
+}
+
+/// What a program touched of the files that it maps.
+pub(crate) struct Capture {
+    files: KVVec<Touched>,
+    /// Where the executable is; it pins the mount.
+    pub(crate) executable: Path,
+}
+
+impl Capture {
+    /// The files, the executable first, then in the order in which they were mapped.
+    pub(crate) fn files(&self) -> Files<'_> {
+        Files(self.files.iter())
+    }
+
+    /// All pages that were touched.
+    pub(crate) fn pages(&self) -> u64 {
+        self.files()
+            .map(|file| file.pages.count() as u64)
+            .fold(0, u64::saturating_add)
+    }
+}
+
+/// Iterator of [`Capture::files`], a type with a name: that is part of the symbols of all that is
+/// made for it, and objtool wants those short.
+#[derive(Clone)]
+pub(crate) struct Files<'a>(core::slice::Iter<'a, Touched>);
+
+impl<'a> Iterator for Files<'a> {
+    type Item = Seen<'a>;
+
+    fn next(&mut self) -> Option<Seen<'a>> {
+        let file = self.0.next()?;
+        Some(Seen {
+            path: &file.path,
+            identity: file.identity,
+            pages: file.pages.bitmap(),
+        })
+    }
+}
+
+/// A file while its areas are looked at.
+struct Found<'a> {
+    inode: Inode,
+    key: usize,
+    area: &'a Area,
+    pages: Pages,
+    written: bool,
+}
+
+/// How many pages were touched of all files that are mapped in `space`.
+pub(crate) fn count(space: &Space<'_>) -> Result<u64> {
+    let locked = space.lock();
+    let areas = locked.areas(MAX_AREAS)?;
+    let mut words = KVVec::new();
+    let mut sum = 0u64;
+    for area in &areas {
+        let (start, end) = area.addresses();
+        let pages = end.saturating_sub(start) / kernel::page::PAGE_SIZE;
+        words.clear();
+        words.resize(pages.div_ceil(64), 0u64, GFP_KERNEL)?;
+        locked.mark_touched_from(area, &mut words);
+        for word in &words {
+            sum = sum.saturating_add(u64::from(word.count_ones()));
+        }
+    }
+    Ok(sum)
+}
+
+/// Reads the page tables of `space`, in which `task` ran `executable` first. [`None`] if that is
+/// not mapped: then the exec failed, or another program followed.
+pub(crate) fn capture(
+    space: &Space<'_>,
+    executable: Identity,
+    task: &Task,
+) -> Result<Option<Capture>> {
+    let areas;
+    let mut found: KVVec<Found<'_>> = KVVec::new();
+    {
+        let locked = space.lock();
+        areas = locked.areas(MAX_AREAS)?;
+        let own = areas
+            .iter()
+            .find(|area| Inode::of(area.file()).identity() == executable);
+        let Some(own) = own else {
+            return Ok(None);
+        };
+        // The loader maps from high addresses to low ones.
+        for area in Iterator::chain(core::iter::once(own), areas.iter().rev()) {
+            let key = file::inode_number(area.file());
+            let known = found.iter().rposition(|file| file.key == key);
+            let index = match known {
+                Some(index) => index,
+                None => {
+                    let inode = Inode::of(area.file());
+                    let is_own = found.is_empty();
+                    let wanted = is_own
+                        || !inode.is_unlinked()
+                            && !inode.is_dax()
+                            && crew::is_local(file::filesystem(area.file()));
+                    if !wanted || found.len() >= MAX_FILES {
+                        continue;
+                    }
+                    let pages = inode.size().div_ceil(kernel::page::PAGE_SIZE as u64);
+                    let file = Found {
+                        inode,
+                        key,
+                        area,
+                        pages: Pages::empty(pages.min(MAX_PAGES) as usize)?,
+                        written: false,
+                    };
+                    found.push(file, GFP_KERNEL)?;
+                    found.len().saturating_sub(1)
+                }
+            };
+            let Some(file) = found.get_mut(index) else {
+                continue;
+            };
+            file.written |= area.is_shared_for_writing();
+            locked.mark_touched(area, file.pages.words_mut());
+        }
+    }
+    // Names may wait for locks of the filesystem; not under the lock of the mm.
+    let root = Path::root_of(task);
+    let mut buffer = KVec::from_elem(0u8, MAX_PATH, GFP_KERNEL)?;
+    let mut files = KVVec::with_capacity(found.len(), GFP_KERNEL)?;
+    let mut place = None;
+    for file in found {
+        let at = Path::of(file.area.file());
+        let mut path = KVec::new();
+        if place.is_none() {
+            place = Some(at);
+        } else {
+            if file.written || file.pages.bitmap().count() == 0 {
+                continue;
+            }
+            match at.name(root.as_ref(), &mut buffer) {
+                Ok(name) => path.extend_from_slice(name, GFP_KERNEL)?,
+                Err(_) => continue,
+            }
+        }
+        let touched = Touched {
+            path,
+            identity: launch::identity_of(&file.inode),
+            pages: file.pages,
+        };
+        files.push(touched, GFP_KERNEL)?;
+    }
+    Ok(place.map(|executable| Capture { files, executable }))
 }

@@ -6,17 +6,21 @@
 //! module were not there.
 
 use super::{
-    access, early_fault,
-    format::{
-        elf::Header,
-        slot::Slot, //
+    access,
+    crew,
+    early_fault,
+    format::elf::Header,
+    launch::{
+        self,
+        Launch, //
     },
-    pages::Pages,
-    prefetch,
+    mode::Mode,
+    programs::Programs,
     recorder::{
         Reaper,
         Recorder,
-        Start, //
+        Rooms,
+        Sampler, //
     },
     stats::{
         Counter,
@@ -24,10 +28,7 @@ use super::{
         Reason,
         Refusal, //
     },
-    store::section::{
-        Buffer,
-        Section, //
-    },
+    store::section::Section,
     sys::{
         cred,
         exec::{
@@ -36,9 +37,12 @@ use super::{
         },
         file::{
             self,
-            Inode, //
+            Inode,
+            Path, //
         },
+        pool::Pool,
         task_work::Waiter,
+        watch::Watch,
         work::Chore, //
     },
     sysctl,
@@ -46,7 +50,10 @@ use super::{
 };
 use kernel::{
     prelude::*,
-    sync::Arc, //
+    sync::{
+        aref::ARef,
+        Arc, //
+    }, //
 };
 
 /// `e_machine` of the programs that this kernel runs natively; others have an emulator, whose own
@@ -57,10 +64,13 @@ const NATIVE: u16 = if cfg!(target_arch = "aarch64") {
     super::format::elf::EM_X86_64
 };
 
+/// Threads that read behind the programs' backs, of all programs together.
+const THREADS: u32 = 32;
+
 /// What every exec needs.
 pub(crate) struct Engine {
-    reaper: Arc<Chore<Reaper>>,
-    writer: Arc<Chore<Writer>>,
+    rooms: Arc<Rooms>,
+    pool: Pool,
     early_faults: Waiter,
 }
 
@@ -68,31 +78,61 @@ impl Engine {
     /// An engine that nobody calls yet.
     pub(crate) fn new() -> Result<Arc<Self>> {
         let name = c"pbitmap";
+        let programs = Arc::pin_init(Programs::new(), GFP_KERNEL)?;
         let reaper = Arc::pin_init(
             Chore::new(Reaper::new(), name, kernel::static_lock_class!()),
             GFP_KERNEL,
         )?;
-        let writer = Arc::pin_init(
-            Chore::new(Writer::new(), name, kernel::static_lock_class!()),
+        let sampler = Arc::pin_init(
+            Chore::new(
+                Sampler::new(reaper.clone()),
+                name,
+                kernel::static_lock_class!(),
+            ),
             GFP_KERNEL,
         )?;
-        let engine = Self {
+        let writer = Arc::pin_init(
+            Chore::new(
+                Writer::new(programs.clone()),
+                name,
+                kernel::static_lock_class!(),
+            ),
+            GFP_KERNEL,
+        )?;
+        let rooms = Rooms {
             reaper,
+            sampler,
             writer,
+            programs,
+        };
+        let engine = Self {
+            rooms: Arc::new(rooms, GFP_KERNEL)?,
+            pool: Pool::new(name, THREADS, kernel::static_lock_class!())?,
             early_faults: Waiter::new(),
         };
         Ok(Arc::new(engine, GFP_KERNEL)?)
     }
 
     /// Waits for all that execs have set in motion, and undoes it. To be called when the hook is
-    /// gone.
+    /// gone, and faults are not seen any more.
     ///
     /// Recorders first: no callback runs after that, so that nobody asks for a chore. Then what
     /// was recorded is written, and what has ended is freed.
     pub(crate) fn stop(&self) {
-        self.reaper.subject().clear();
-        self.writer.stop();
-        self.reaper.stop();
+        self.rooms.sampler.stop();
+        self.rooms.reaper.subject().clear();
+        self.rooms.writer.stop();
+        self.rooms.reaper.stop();
+    }
+
+    /// The chore that has the recorders.
+    pub(crate) fn reaper(&self) -> &Arc<Chore<Reaper>> {
+        &self.rooms.reaper
+    }
+
+    /// What is remembered of programs.
+    pub(crate) fn programs(&self) -> &Arc<Programs> {
+        &self.rooms.programs
     }
 
     /// Uses and records the bitmap of an ELF file; [`None`] if it has no marker.
@@ -103,49 +143,84 @@ impl Engine {
             return Ok(None);
         };
         Counter::Armed.add(1);
-        let mut buffers = [Buffer::new(), Buffer::new()];
-        let (_, slot) = section.read(file, &mut buffers)?;
-        let stored = Arc::new(stored_pages(&slot)?, GFP_KERNEL).map_err(|_| Reason::NoRecorder)?;
+        let (_, stored) = section.read(file)?;
+        let no_memory = |_| Reason::NoRecorder;
+        let slot = stored.slot()?;
+        let mode = Mode::of(exec, slot.header().profile_by).map_err(no_memory)?;
+        let files = launch::wanted_files(&slot, &mode, &inode)?;
+        let launch = Launch::new(
+            &inode,
+            file::last_change(file),
+            stored,
+            mode,
+            files,
+            cred::current(),
+            ARef::from(&**kernel::current!()),
+            access::may_update(file, &inode),
+        );
+        let launch = Arc::new(launch, GFP_KERNEL).map_err(no_memory)?;
         Counter::Used.add(1);
+        let advice = self.rooms.programs.started(&inode.identity(), || name_of(file));
 
         // The watch goes first: it takes the mmap lock of an mm that nobody else has yet, and
         // wants no signal pending.
-        let recorded = self.record(exec, &inode, &slot, &stored);
-        let outcome = prefetch::run(file, &inode, stored.bitmap());
-        if sysctl::early_fault() != 0 && outcome.wanted != 0 {
-            // Without it the program faults as it would anyway.
-            let reads = outcome.asked != 0;
-            let _ = early_fault::arm(exec.mm(), file, stored, reads, &self.early_faults);
+        let mut recorded = None;
+        if advice.record_if_cached || !advice.prefetch {
+            recorded = Some(self.record(exec, &launch));
         }
-        sysctl::log!(
-            "exec: {} pages wanted, {} cached, {} asked for in {} runs\n",
-            outcome.wanted,
-            outcome.cached,
-            outcome.asked,
-            outcome.runs
-        );
-        recorded.map(Some)
+        let mut nothing_new = false;
+        if advice.prefetch {
+            let outcome = crew::prefetch(&launch, file, &self.pool);
+            nothing_new = outcome.asked == 0 && outcome.rest.is_none();
+            sysctl::log!(
+                "exec: {} pages wanted, {} cached, {} asked for in {} runs\n",
+                outcome.wanted,
+                outcome.cached,
+                outcome.asked,
+                outcome.runs
+            );
+        } else {
+            Counter::BackedOff.add(1);
+        }
+        if recorded.is_none() {
+            if nothing_new {
+                Counter::Calm.add(1);
+            } else {
+                recorded = Some(self.record(exec, &launch));
+            }
+        }
+        let (watch, result) = match recorded {
+            Some(Ok(watch)) => (Some(watch), Ok(())),
+            Some(Err(refusal)) => (None, Err(refusal)),
+            None => (None, Ok(())),
+        };
+        let updatable = launch.updatable;
+        if sysctl::early_fault() != 0 && advice.prefetch {
+            // Without it the program faults as it would anyway.
+            let _ = early_fault::arm(exec.mm(), launch, watch, &self.early_faults);
+        }
+        result?;
+        updatable?;
+        Ok(Some(()))
     }
 
-    /// Has the program recorded, if its user may update the file.
+    /// Has the program recorded.
     fn record(
         &self,
         exec: &Exec<'_>,
-        inode: &Inode,
-        slot: &Slot<'_>,
-        stored: &Arc<Pages>,
-    ) -> Result<(), Refusal> {
-        access::may_update(exec.file(), inode)?;
-        let start = Start {
-            executable: inode.identity(),
-            last_change: file::last_change(exec.file()),
-            stored: stored.clone(),
-            updated: slot.header().updated,
-            user: cred::current(),
-        };
-        Recorder::watch(exec.mm(), start, &self.reaper, &self.writer)
+        launch: &Arc<Launch>,
+    ) -> Result<Arc<Watch<Recorder>>, Refusal> {
+        Recorder::watch(exec.mm(), launch.clone(), &self.rooms)
             .map_err(|_| Reason::NoRecorder.into())
     }
+}
+
+/// Where a file is, for people.
+fn name_of(file: &kernel::fs::File) -> Result<KVec<u8>> {
+    let mut buffer = KVec::from_elem(0u8, super::format::MAX_PATH, GFP_KERNEL)?;
+    let mut name = KVec::new();
+    name.extend_from_slice(Path::of(file).name(None, &mut buffer)?, GFP_KERNEL)?;
+    Ok(name)
 }
 
 impl Hook for Engine {
@@ -173,26 +248,10 @@ pub(crate) struct EngineGauges(pub(crate) Arc<Engine>);
 
 impl Gauges for EngineGauges {
     fn recorders_live(&self) -> u64 {
-        self.0.reaper.subject().live()
+        self.0.rooms.reaper.subject().live()
     }
 
     fn work_pending(&self) -> u64 {
-        self.0.writer.subject().pending()
+        self.0.rooms.writer.subject().pending()
     }
-}
-
-/// The pages of the executable that `slot` has; as many as there could be, but none set, in a slot
-/// that was never recorded to.
-fn stored_pages(slot: &Slot<'_>) -> Result<Pages, Refusal> {
-    let profile = slot
-        .default_profile()
-        .ok_or(super::format::error::Error::NoExecutable)?;
-    let file = slot
-        .executable(&profile)
-        .ok_or(super::format::error::Error::NoExecutable)?;
-    let pages = match file.plane(0) {
-        Some(plane) => Pages::copy_of(&plane),
-        None => Pages::empty(file.record.page_count as usize),
-    };
-    pages.map_err(|_| Reason::NoRecorder.into())
 }

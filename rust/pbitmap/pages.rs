@@ -25,15 +25,6 @@ impl Pages {
         Ok(Self { words, count })
     }
 
-    /// The pages of a stored plane.
-    pub(crate) fn copy_of(plane: &Bitmap<'_>) -> Result<Self, AllocError> {
-        let mut pages = Self::empty(plane.len())?;
-        for (index, word) in pages.words.iter_mut().enumerate() {
-            *word = plane.word(index);
-        }
-        Ok(pages)
-    }
-
     /// The words, the lowest page in the lowest bit of the first.
     pub(crate) fn words_mut(&mut self) -> &mut [u64] {
         &mut self.words

@@ -9,26 +9,29 @@
 //! # The way of the data
 //!
 //! Down, at exec: [`exec`] finds the bitmap with [`store`], which reads it by the rules of
-//! [`format`]; [`policy`] makes a plan of it, [`prefetch`] has the pages read and [`early_fault`]
-//! maps them.
+//! [`format`], and makes a [`launch`] of it, for the [`mode`] that the program is started in.
+//! [`crew`] finds the files, [`policy`] makes a plan of each and [`prefetch`] has the pages read;
+//! [`early_fault`] and [`mapper`] map them.
 //!
-//! Up, at the program's end: [`recorder`] is called before its page tables go, [`capture`] reads
-//! them, [`writeback`] takes what is new back to the [`store`]; [`access`] says whether it may.
+//! Up, when the start is over or the program ends: [`recorder`] has [`capture`] read the page
+//! tables, [`writeback`] takes what is new back to the [`store`]; [`access`] says whether it may.
+//! [`programs`] remembers whether it was worth it.
 //!
 //! [`format`] and [`policy`] know nothing of the kernel and are shared with the tool; [`sys`] knows
 //! nothing of bitmaps and has all of the module's `unsafe` code.
 //!
 //! # Lock order
 //!
-//! `mmap_lock` of the program, for reading: taken at its end and for the early fault, never while
-//! a lock of the module is held. The locks of the module, the queue of [`writeback`] and the lists
-//! of [`sys::watch`], are leaves: no other lock is taken and nothing is waited for under them.
+//! `mmap_lock` of the program, for reading: taken for its page tables, never while a lock of the
+//! module is held. Under it the lock of [`mapper`] is taken. The other locks of the module, those
+//! of [`writeback`]'s queue, of [`programs`] and of the lists of [`sys::watch`], are leaves: no
+//! other lock is taken and nothing is waited for under them.
 //!
 //! # Who owns what
 //!
 //! The exec hook, the chores and all that runs keep the [`exec::Engine`] by reference counts; a
-//! recorder is owned by the list it is in; a queued early fault by its task. Only a recording that
-//! waits to be written pins a mount.
+//! recorder is owned by the list it is in; a queued early fault by its task; a crew by its threads.
+//! Only a crew that reads and a recording that waits to be written pin a mount.
 
 #![deny(unsafe_code)]
 
@@ -39,12 +42,17 @@ use kernel::{
 
 mod access;
 mod capture;
+mod crew;
 mod early_fault;
 mod exec;
 pub mod format;
+mod launch;
+mod mapper;
+mod mode;
 mod pages;
 pub mod policy;
 mod prefetch;
+mod programs;
 mod recorder;
 mod stats;
 mod store;
@@ -69,8 +77,9 @@ module! {
 /// then what was started is waited for, and last the user's view of it goes.
 struct Pbitmap {
     _hook: sys::exec::Registration,
+    _faults: sys::watch::FaultProbe,
     _engine: Stop,
-    _stats: sys::debugfs::Registration,
+    _debugfs: sys::debugfs::Registration,
     _sysctl: sys::sysctl::Registration,
 }
 
@@ -86,15 +95,21 @@ impl Drop for Stop {
 impl kernel::Module for Pbitmap {
     fn init(_module: &'static ThisModule) -> Result<Self> {
         let engine = exec::Engine::new()?;
-        let stats = stats::Stats(exec::EngineGauges(engine.clone()));
         let sysctl = sysctl::register()?;
-        let stats = sys::debugfs::Registration::new(KBox::new(stats, GFP_KERNEL)?)?;
+        let stats = stats::Stats(exec::EngineGauges(engine.clone()));
+        let programs = programs::ProgramsFile(engine.programs().clone());
+        let debugfs = sys::debugfs::Registration::new([
+            (c"stats", KBox::new(stats, GFP_KERNEL)?),
+            (c"programs", KBox::new(programs, GFP_KERNEL)?),
+        ])?;
+        let faults = sys::watch::FaultProbe::new(recorder::Recorders(engine.reaper().clone()))?;
         // Last: from here on every exec on the machine comes by.
         let hook = sys::exec::Registration::new(engine.clone())?;
         Ok(Self {
             _hook: hook,
+            _faults: faults,
             _engine: Stop(engine),
-            _stats: stats,
+            _debugfs: debugfs,
             _sysctl: sysctl,
         })
     }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A plan becomes page-cache reads.
+//! A bitmap becomes page-cache reads of one open file.
 
 use super::{
     format::bitmap::Bitmap,
@@ -21,6 +21,15 @@ use kernel::{
     prelude::*, //
 };
 
+/// What may still be asked for.
+#[derive(Clone, Copy)]
+pub(crate) struct Budget {
+    /// Pages, filled gaps counted.
+    pub(crate) pages: u32,
+    /// Runs.
+    pub(crate) runs: u32,
+}
+
 /// What was asked for, in pages but for `runs`.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Outcome {
@@ -32,34 +41,51 @@ pub(crate) struct Outcome {
     pub(crate) asked: u64,
     /// Runs with such pages.
     pub(crate) runs: u64,
+    /// The page from which on nothing was asked for because the runs were used up.
+    pub(crate) rest: Option<u64>,
 }
 
-/// The limits of a plan for a file of `size` bytes, with gaps of `gap_pages` filled.
-pub(crate) fn limits(size: u64, gap_pages: u32) -> Limits {
-    Limits {
-        gap_pages,
-        max_pages: sysctl::max_pages(),
-        file_pages: size.div_ceil(kernel::page::PAGE_SIZE as u64),
-    }
+/// Whether all pages of `bitmap` are cached, or are being read.
+pub(crate) fn is_cached(file: page_cache::Mapping<'_>, bitmap: Bitmap<'_>) -> bool {
+    bitmap
+        .runs()
+        .all(|(first, pages)| file.is_cached(first as u64, pages as u64))
 }
 
-/// Asks for the pages of `bitmap` that are not cached, in ascending order, and does not wait.
-pub(crate) fn run(file: &File, inode: &Inode, bitmap: Bitmap<'_>) -> Outcome {
-    let plan = Plan::new(bitmap, 0, limits(inode.size(), sysctl::gap_pages()));
+/// Asks for the pages of `bitmap` from page `from` on that are not cached, in ascending order, and
+/// does not wait. `budget` becomes less.
+pub(crate) fn run(file: &File, bitmap: Bitmap<'_>, from: u64, budget: &mut Budget) -> Outcome {
+    let inode = Inode::of(file);
+    let limits = Limits {
+        gap_pages: sysctl::gap_pages(),
+        max_pages: budget.pages,
+        file_pages: inode.size().div_ceil(kernel::page::PAGE_SIZE as u64),
+    };
+    let mapping = page_cache::Mapping::of(file);
     let longest = page_cache::will_need_limit(file);
     let mut outcome = Outcome::default();
     page_cache::plugged(|| {
-        for run in plan {
+        for run in Plan::new(bitmap, 0, limits) {
             let pages = u64::from(run.pages);
-            outcome.wanted = outcome.wanted.saturating_add(u64::from(run.wanted));
-            if page_cache::is_cached(file, run.first, pages) {
+            if run.first < from {
+                continue;
+            }
+            if mapping.is_cached(run.first, pages) {
+                outcome.wanted = outcome.wanted.saturating_add(u64::from(run.wanted));
                 outcome.cached = outcome.cached.saturating_add(pages);
                 continue;
             }
-            let cached = page_cache::cached(file, run.first, pages).min(pages);
+            if budget.runs == 0 {
+                outcome.rest = Some(run.first);
+                break;
+            }
+            outcome.wanted = outcome.wanted.saturating_add(u64::from(run.wanted));
+            let cached = mapping.cached(run.first, pages).min(pages);
             outcome.cached = outcome.cached.saturating_add(cached);
             outcome.asked = outcome.asked.saturating_add(pages.saturating_sub(cached));
             outcome.runs = outcome.runs.saturating_add(1);
+            budget.runs = budget.runs.saturating_sub(1);
+            budget.pages = budget.pages.saturating_sub(run.pages);
             if ask(file, run.first, pages, longest).is_err() {
                 // What one run may not, the next one may not either.
                 break;

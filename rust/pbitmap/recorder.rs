@@ -1,36 +1,47 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! One subscription for each program that is recorded: from exec until its end.
+//! One subscription for each program that is recorded: from exec until its start is over, or its
+//! end if that comes first.
 //!
-//! A recorder holds no reference on the file, the mount or the module, so that a program that runs
-//! keeps nothing from going; it knows the inode by its identity. When the mm ends, its page tables
-//! are read; what differs from the stored bitmap is handed to the [`Writer`], and the recorder
-//! waits in a list for the [`Reaper`], because a notifier cannot be removed from its callback.
+//! A recorder holds no reference on a file, a mount or the module, so that a program that runs
+//! keeps nothing from going; it knows the inode by its identity. The page tables are read once:
+//! by the [`Sampler`] when the startup window closes, which then ends the subscription, or in the
+//! callback when the mm ends. There the recorder waits in a list for the [`Reaper`], because a
+//! notifier cannot be removed from its callback.
 
 use super::{
     capture,
-    pages::Pages,
-    policy::window,
+    format::update::{
+        self,
+        Run, //
+    },
+    launch::Launch,
+    mapper::Mapper,
+    policy::{
+        merge::Merge,
+        window::{
+            self,
+            Next, //
+        },
+    },
+    programs::Programs,
     stats::{
         Counter,
         Reason,
         Refusal, //
     },
     sys::{
-        file::{
-            Identity,
-            Inode,
-            Path, //
-        },
-        mm::Dying,
-        time, trace,
+        mm::Space,
+        time,
+        trace,
         watch::{
+            Watch,
             Watcher,
             Watches, //
         },
         work::{
-            Chore,
-            Run, //
+            self,
+            Chore, //
         },
     },
     sysctl,
@@ -40,11 +51,15 @@ use super::{
     },
 };
 use kernel::{
-    cred::Credential,
     mm::MmWithUser,
     prelude::*,
     sync::{
-        aref::ARef,
+        atomic::{
+            Atomic,
+            AtomicFlag,
+            Full,
+            Relaxed, //
+        },
         Arc, //
     },
 };
@@ -55,110 +70,232 @@ const REAP_DELAY: u32 = 200;
 /// So many ended recorders are freed at once: each keeps a `struct mm_struct`.
 const REAP_AT: usize = 64;
 
-/// What is known of a program when it starts.
-pub(crate) struct Start {
-    /// The file it was started from.
-    pub(crate) executable: Identity,
-    /// When that file had last been changed.
-    pub(crate) last_change: u64,
-    /// The pages that were stored then, of which there can be as many as the record has room for.
-    pub(crate) stored: Arc<Pages>,
-    /// When they were stored, in seconds since the epoch.
-    pub(crate) updated: u64,
-    /// Who started it.
-    pub(crate) user: ARef<Credential>,
+/// Open windows are looked at every so many milliseconds.
+const TICK: u32 = 250;
+
+/// What all recorders share.
+pub(crate) struct Rooms {
+    pub(crate) reaper: Arc<Chore<Reaper>>,
+    pub(crate) sampler: Arc<Chore<Sampler>>,
+    pub(crate) writer: Arc<Chore<Writer>>,
+    pub(crate) programs: Arc<Programs>,
 }
 
 /// A program that is recorded.
 pub(crate) struct Recorder {
-    start: Start,
-    reaper: Arc<Chore<Reaper>>,
-    writer: Arc<Chore<Writer>>,
+    launch: Arc<Launch>,
+    mapper: Pin<KBox<Mapper>>,
+    rooms: Arc<Rooms>,
+    /// Whoever sets it reads the page tables.
+    taken: AtomicFlag,
+    began: u64,
+    samples: Atomic<u32>,
+    next_sample: Atomic<u64>,
+    /// Pages at the last sample.
+    pages: Atomic<u64>,
 }
+
+/// `vm.pbitmap_window_ms`: until the program ends.
+const UNTIL_EXIT: u32 = 0;
+
+/// `vm.pbitmap_window_ms`: until hardly anything is added.
+const ADAPTIVE: u32 = 1;
 
 impl Recorder {
     /// Records the program that will run in `mm`.
     pub(crate) fn watch(
         mm: &MmWithUser,
-        start: Start,
-        reaper: &Arc<Chore<Reaper>>,
-        writer: &Arc<Chore<Writer>>,
-    ) -> Result {
-        let recorder = Self {
-            start,
-            reaper: reaper.clone(),
-            writer: writer.clone(),
+        launch: Arc<Launch>,
+        rooms: &Arc<Rooms>,
+    ) -> Result<Arc<Watch<Self>>> {
+        let began = time::milliseconds();
+        let first = match sysctl::window_ms() {
+            UNTIL_EXIT => u64::MAX,
+            ADAPTIVE => match window::next_sample(0, 0, 0) {
+                Next::After(delay) => began.saturating_add(delay.into()),
+                Next::Close => began,
+            },
+            fixed => began.saturating_add(fixed.into()),
         };
-        reaper.subject().recorders.add(mm, recorder)
+        let recorder = Self {
+            launch,
+            mapper: KBox::pin_init(Mapper::new(), GFP_KERNEL)?,
+            rooms: rooms.clone(),
+            taken: AtomicFlag::new(false),
+            began,
+            samples: Atomic::new(0),
+            next_sample: Atomic::new(first),
+            pages: Atomic::new(0),
+        };
+        let watch = rooms.reaper.subject().recorders.add(mm, recorder)?;
+        if first != u64::MAX {
+            rooms.sampler.request(TICK);
+        }
+        Ok(watch)
+    }
+
+    /// What is known of its page tables.
+    pub(crate) fn mapper(&self) -> &Mapper {
+        &self.mapper
+    }
+
+    /// Reads the page tables, if nobody has, and hands what is new to the writer.
+    fn finish(&self, space: &Space<'_>) {
+        if self.taken.xchg(true, Full) {
+            return;
+        }
+        self.launch.end();
+        match self.record(space) {
+            Ok(None) => {}
+            Ok(Some(recording)) => {
+                if self.rooms.writer.subject().submit(recording) {
+                    self.rooms.writer.request(0);
+                }
+            }
+            Err(refusal) => {
+                refusal.count();
+                self.rooms
+                    .programs
+                    .not_written(&self.launch.executable, refusal.name());
+            }
+        }
     }
 
     /// Reads the page tables. [`None`] if there is nothing to store.
-    fn record(&self, mm: &Dying) -> Result<Option<Recording>, Refusal> {
+    fn record(&self, space: &Space<'_>) -> Result<Option<Recording>, Refusal> {
         if sysctl::enabled() == 0 {
             return Ok(None);
         }
+        let launch = &self.launch;
         // An exec that failed ends with another file or none, or before the program ran.
-        let Some(file) = mm.executable() else {
+        let captured = capture::capture(space, launch.executable, &launch.task)
+            .map_err(|_| Reason::NoRecorder)?;
+        let Some(capture) = captured else {
             return Ok(None);
         };
-        let inode = Inode::of(file);
-        let identity = inode.identity();
-        if identity != self.start.executable {
-            return Ok(None);
-        }
-        if inode.is_unlinked() {
+        if capture.executable.inode().is_unlinked() {
             // Nobody will start it again, and a write would only keep its mount busy.
             return Err(Reason::Changed.into());
         }
-        if !mm.ran() {
+        if !space.ran() {
             return Err(Reason::NotRun.into());
         }
-        let stored = self.start.stored.bitmap();
-        let pages = capture::executable(mm, file, stored.len()).map_err(|_| Reason::NoRecorder)?;
-        let count = pages.bitmap().count() as u64;
-        let changed = !pages.bitmap().same_bits(&stored);
+        let (wanted, hits) = self.hits(&capture);
+        launch_finished(&self.rooms.programs, launch, wanted, hits);
+        let run = Run {
+            key: launch.mode.key(),
+            merge: merge(),
+            wanted: wanted.try_into().unwrap_or(u32::MAX),
+            hits: hits.try_into().unwrap_or(u32::MAX),
+            now: time::seconds(),
+        };
+        let stored = launch.stored.slot()?;
+        let changed = !update::is_stored(&stored, &run, capture.files());
         Counter::Recordings.add(1);
-        Counter::RecordedPages.add(count);
-        trace::record(identity, count, changed);
+        Counter::RecordedPages.add(capture.pages());
+        Counter::Hits.add(hits);
+        Counter::Waste.add(wanted.saturating_sub(hits));
+        trace::record(launch.executable, capture.pages(), changed);
+        if let Err(reason) = launch.updatable {
+            // Counted at exec.
+            let refusal = Refusal::from(reason);
+            self.rooms
+                .programs
+                .not_written(&launch.executable, refusal.name());
+            return Ok(None);
+        }
         if !changed {
             Counter::Unchanged.add(1);
+            self.rooms
+                .programs
+                .not_written(&launch.executable, "unchanged");
             return Ok(None);
         }
         let interval = u64::from(sysctl::update_interval());
-        if !window::is_due(self.start.updated, time::seconds(), interval) {
+        if !window::is_due(stored.header().updated, time::seconds(), interval) {
             Counter::RateLimited.add(1);
+            self.rooms
+                .programs
+                .not_written(&launch.executable, "rate_limited");
             return Ok(None);
         }
         Ok(Some(Recording {
-            executable: identity,
-            last_change: self.start.last_change,
-            path: Path::of(file),
-            user: self.start.user.clone(),
-            pages,
+            launch: launch.clone(),
+            capture,
+            wanted,
+            hits,
         }))
+    }
+
+    /// How many pages were wanted, and how many of these were touched.
+    fn hits(&self, capture: &capture::Capture) -> (u64, u64) {
+        let mut wanted = 0u64;
+        let mut hits = 0u64;
+        for known in &self.launch.files {
+            let pages = known.wanted();
+            wanted = wanted.saturating_add(pages.count() as u64);
+            let seen = capture.files().find(|seen| match known.path() {
+                None => seen.path.is_empty(),
+                Some(path) => seen.path == path.to_bytes(),
+            });
+            if let Some(seen) = seen {
+                for index in 0..pages.len().div_ceil(u64::BITS as usize) {
+                    let both = pages.word(index) & seen.pages.word(index);
+                    hits = hits.saturating_add(u64::from(both.count_ones()));
+                }
+            }
+        }
+        (wanted, hits)
+    }
+
+    /// Takes a sample. Says whether the window closes now.
+    fn sample(&self, now: u64, mm: &MmWithUser) -> bool {
+        if sysctl::window_ms() != ADAPTIVE {
+            return true;
+        }
+        let Ok(pages) = capture::count(&Space::of(mm)) else {
+            return true;
+        };
+        let sample = self.samples.fetch_add(1, Relaxed).saturating_add(1);
+        let before = self.pages.load(Relaxed);
+        self.pages.store(pages, Relaxed);
+        match window::next_sample(sample, before, pages) {
+            Next::After(delay) => {
+                self.next_sample
+                    .store(now.saturating_add(delay.into()), Relaxed);
+                false
+            }
+            Next::Close => true,
+        }
     }
 }
 
+/// How recordings are merged: `vm.pbitmap_merge`.
+pub(crate) fn merge() -> Merge {
+    Merge::from_number(sysctl::merge()).unwrap_or_default()
+}
+
+fn launch_finished(programs: &Programs, launch: &Launch, wanted: u64, hits: u64) {
+    let (cached, asked) = launch.counted();
+    programs.finished(&launch.executable, wanted, hits, cached, asked);
+}
+
 impl Watcher for Recorder {
-    fn ended(&self, mm: &Dying) {
-        match self.record(mm) {
-            Ok(None) => {}
-            Ok(Some(recording)) => {
-                if self.writer.subject().submit(recording) {
-                    self.writer.request(0);
-                }
-            }
-            Err(refusal) => refusal.count(),
-        }
+    fn ended(&self, space: &Space<'_>) {
+        self.finish(space);
+    }
+
+    fn faulted(&self, space: &Space<'_>, address: usize, missed: bool) {
+        self.mapper.faulted(space, &self.launch, address, missed);
     }
 
     fn home(&self) -> &Watches<Self> {
-        &self.reaper.subject().recorders
+        &self.rooms.reaper.subject().recorders
     }
 
     fn reap_later(&self, waiting: usize) {
         let delay = if waiting >= REAP_AT { 0 } else { REAP_DELAY };
-        self.reaper.request(delay);
+        self.rooms.reaper.request(delay);
     }
 }
 
@@ -177,7 +314,7 @@ impl Reaper {
         })
     }
 
-    /// How many programs that run are recorded.
+    /// How many programs are recorded now.
     pub(crate) fn live(&self) -> u64 {
         self.recorders.live()
     }
@@ -188,8 +325,60 @@ impl Reaper {
     }
 }
 
-impl Run for Reaper {
+impl work::Run for Reaper {
     fn run(&self) {
         self.recorders.reap();
+    }
+}
+
+/// The recorders, for who is told of their faults.
+pub(crate) struct Recorders(pub(crate) Arc<Chore<Reaper>>);
+
+impl AsRef<Watches<Recorder>> for Recorders {
+    fn as_ref(&self) -> &Watches<Recorder> {
+        &self.0.subject().recorders
+    }
+}
+
+/// The chore of closing startup windows.
+pub(crate) struct Sampler {
+    reaper: Arc<Chore<Reaper>>,
+    again: Atomic<u32>,
+}
+
+impl Sampler {
+    /// Looks at the recorders of `reaper`.
+    pub(crate) fn new(reaper: Arc<Chore<Reaper>>) -> Self {
+        Self {
+            reaper,
+            again: Atomic::new(0),
+        }
+    }
+}
+
+impl work::Run for Sampler {
+    fn run(&self) {
+        let recorders = &self.reaper.subject().recorders;
+        let now = time::milliseconds();
+        // Without memory the windows close a tick later.
+        let due = recorders.collect(|recorder| recorder.next_sample.load(Relaxed) <= now);
+        for watch in due.iter().flatten() {
+            let recorder = watch.watcher();
+            // One that has no user ends by itself.
+            let Some(mm) = watch.mm() else { continue };
+            if recorder.sample(now, &mm) {
+                recorder.finish(&Space::of(&mm));
+                recorders.close(watch);
+                sysctl::log!(
+                    "the window closed after {} ms\n",
+                    now.saturating_sub(recorder.began)
+                );
+            }
+        }
+        self.again.store(u32::from(recorders.live() != 0), Relaxed);
+    }
+
+    fn again(&self) -> Option<u32> {
+        (self.again.load(Relaxed) != 0).then_some(TICK)
     }
 }

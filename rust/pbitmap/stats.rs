@@ -53,6 +53,14 @@ named! {
         Recordings = "recordings",
         /// Pages found then.
         RecordedPages = "recorded_pages",
+        /// Of the wanted pages of recorded programs, those that were touched.
+        Hits = "hits",
+        /// Those that were not.
+        Waste = "waste",
+        /// Starts that were not prefetched because earlier ones gained nothing.
+        BackedOff = "backed_off",
+        /// Starts that were not recorded because all was in memory, as ever.
+        Calm = "calm",
         /// Recordings that found what was stored already.
         Unchanged = "unchanged",
         /// Recordings not stored because the last one is too recent.
@@ -61,6 +69,8 @@ named! {
         Superseded = "superseded",
         /// Bitmaps written.
         Writes = "writes",
+        /// Bitmaps for parts of which there was no room.
+        NoRoom = "no_room",
         /// Writes that the filesystem failed.
         WriteFailed = "write_failed",
     }
@@ -112,6 +122,18 @@ named! {
         NotRun = "not_run",
         /// Too many recordings wait to be written.
         Backlog = "backlog",
+        /// Nothing was prefetched because memory is short.
+        Pressure = "pressure",
+        /// Too many starts are being read for.
+        Crowded = "crowded",
+        /// A library is not there any more, or a link is on the way to it.
+        LibraryGone = "library_gone",
+        /// A library is another one, or has changed, since it was recorded.
+        LibraryChanged = "library_changed",
+        /// A library that the caller may not read.
+        LibraryUnreadable = "library_unreadable",
+        /// A library on, or behind, a filesystem that may not answer.
+        LibraryFilesystem = "library_filesystem",
     }
 }
 

@@ -53,9 +53,19 @@ knobs! {
     /// Seconds between two updates of a bitmap; 0: no limit.
     update_interval: c"pbitmap_update_interval" = 0 in 0..=2592000;
     /// A hole of so many pages between two recorded runs is read as well.
-    gap_pages: c"pbitmap_gap_pages" = 4 in 0..=1024;
+    gap_pages: c"pbitmap_gap_pages" = 0 in 0..=1024;
     /// Most pages that one exec reads ahead.
     max_pages: c"pbitmap_max_pages" = 65536 in 0..=1048576;
+    /// When a recording ends. 0: with the program. 1: when the start seems over. Else after so many
+    /// milliseconds.
+    window_ms: c"pbitmap_window_ms" = 1 in 0..=3600000;
+    /// How a recording and earlier ones are merged. 0: it replaces them. 1: what any had.
+    /// 2: the last ones are kept, and what several had is prefetched.
+    merge: c"pbitmap_merge" = 2 in 0..=2;
+    /// 0: all is read inline, at exec. 1: what fits the device's queue is. 2: nothing is.
+    background: c"pbitmap_background" = 1 in 0..=2;
+    /// 1: programs that gain nothing are left alone for a while; 0: each start is treated alike.
+    backoff: c"pbitmap_backoff" = 1 in 0..=1;
 }
 
 /// Logs a line if `vm.pbitmap_enabled` is 2.

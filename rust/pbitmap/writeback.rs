@@ -3,28 +3,31 @@
 //! Recordings on their way to the store.
 //!
 //! A recording pins its mount from the program's end until it is written, and no longer. There is
-//! at most one a file in the queue: a later one takes the place of an earlier one.
+//! at most one a file and mode in the queue: a later one takes the place of an earlier one.
 //!
 //! The lock of the queue is a leaf; nothing but the list is touched under it.
 
 use super::{
     access,
+    capture::Capture,
     format::{
         elf::Header,
-        slot::{
-            rewrite_executable,
-            Slot, //
+        slot::SlotHeader,
+        update::{
+            self,
+            Run, //
         },
     },
-    pages::Pages,
+    launch::Launch,
     policy::window,
+    programs::Programs,
+    recorder,
     stats::{
         Counter,
         Reason,
         Refusal, //
     },
     store::section::{
-        Buffer,
         Section,
         WriteError, //
     },
@@ -32,27 +35,24 @@ use super::{
         cred,
         file::{
             self,
-            Identity,
             InPlace,
-            Inode,
-            Path, //
+            Inode, //
         },
         time,
         trace,
-        work::Run, //
+        work, //
     },
     sysctl,
 };
 use kernel::{
-    cred::Credential,
     new_mutex,
     prelude::*,
     sync::{
-        aref::ARef,
         atomic::{
             Atomic,
             Relaxed, //
         },
+        Arc,
         Mutex, //
     },
 };
@@ -62,16 +62,34 @@ const MAX_WAITING: usize = 256;
 
 /// What a program touched, to be stored with its file.
 pub(crate) struct Recording {
-    /// The file.
-    pub(crate) executable: Identity,
-    /// When it had last been changed when the program started.
-    pub(crate) last_change: u64,
-    /// Where it is.
-    pub(crate) path: Path,
-    /// Who ran the program, and writes.
-    pub(crate) user: ARef<Credential>,
-    /// The pages.
-    pub(crate) pages: Pages,
+    /// The start that was recorded.
+    pub(crate) launch: Arc<Launch>,
+    /// What was touched, and where the executable is.
+    pub(crate) capture: Capture,
+    /// Pages that were wanted.
+    pub(crate) wanted: u64,
+    /// Those of them that were touched.
+    pub(crate) hits: u64,
+}
+
+impl Recording {
+    fn run(&self) -> Run<'_> {
+        Run {
+            key: self.launch.mode.key(),
+            merge: recorder::merge(),
+            wanted: self.wanted.try_into().unwrap_or(u32::MAX),
+            hits: self.hits.try_into().unwrap_or(u32::MAX),
+            now: time::seconds(),
+        }
+    }
+
+    /// Whether a later recording of the same mode of the same file makes this one needless.
+    fn is_like(&self, other: &Self) -> bool {
+        let (own, others) = (self.launch.mode.key(), other.launch.mode.key());
+        self.launch.executable == other.launch.executable
+            && own.kind == others.kind
+            && own.bytes == others.bytes
+    }
 }
 
 /// The queue, and the chore of writing what is in it.
@@ -81,14 +99,16 @@ pub(crate) struct Writer {
     waiting: Mutex<KVVec<Recording>>,
     /// Recordings that wait or are being written.
     pending: Atomic<u64>,
+    programs: Arc<Programs>,
 }
 
 impl Writer {
     /// Nothing to write.
-    pub(crate) fn new() -> impl PinInit<Self> {
+    pub(crate) fn new(programs: Arc<Programs>) -> impl PinInit<Self> {
         pin_init!(Self {
             waiting <- new_mutex!(KVVec::new()),
             pending: Atomic::new(0),
+            programs,
         })
     }
 
@@ -100,7 +120,7 @@ impl Writer {
             let mut waiting = self.waiting.lock();
             let same = waiting
                 .iter_mut()
-                .find(|other| other.executable == recording.executable);
+                .find(|other| other.is_like(&recording));
             if let Some(other) = same {
                 Counter::Superseded.add(1);
                 dropped = core::mem::replace(other, recording);
@@ -140,29 +160,39 @@ impl Writer {
     }
 }
 
-impl Run for Writer {
+impl work::Run for Writer {
     fn run(&self) {
         while let Some(recording) = self.next() {
-            let pages = recording.pages.bitmap().count() as u64;
-            match write(&recording) {
-                Ok(Some(generation)) => {
+            let executable = recording.launch.executable;
+            let pages = recording.capture.pages();
+            let reason = match write(&recording) {
+                Ok(Written::Generation(generation)) => {
                     Counter::Writes.add(1);
-                    trace::write(recording.executable, generation, pages, Ok(()));
+                    trace::write(executable, generation, pages, Ok(()));
                     sysctl::log!("wrote {pages} pages, generation {generation}\n");
+                    None
                 }
-                Ok(None) => {}
+                Ok(Written::Not(reason)) => Some(reason),
                 Err(WriteError::Refused(refusal)) => {
                     refusal.count();
                     sysctl::log!("not written: {}\n", refusal.name());
+                    Some(refusal.name())
                 }
                 Err(WriteError::Failed(error)) if error == EBUSY => {
-                    Refusal::from(Reason::Frozen).count();
+                    let refusal = Refusal::from(Reason::Frozen);
+                    refusal.count();
+                    Some(refusal.name())
                 }
                 Err(WriteError::Failed(error)) => {
                     Counter::WriteFailed.add(1);
-                    trace::write(recording.executable, 0, pages, Err(error));
+                    trace::write(executable, 0, pages, Err(error));
                     sysctl::log!("not written: error {}\n", error.to_errno());
+                    Some("write_failed")
                 }
+            };
+            match reason {
+                None => self.programs.written(&executable),
+                Some(reason) => self.programs.not_written(&executable, reason),
             }
             // It has let go of its mount by the time that this says so.
             drop(recording);
@@ -171,10 +201,19 @@ impl Run for Writer {
     }
 }
 
-/// Writes one recording, as its user. Says which generation it became; [`None`] if it was not to
-/// be written after all.
-fn write(recording: &Recording) -> Result<Option<u64>, WriteError> {
-    let target = InPlace::open(&recording.path, &recording.user).map_err(|error| {
+/// What became of a recording.
+enum Written {
+    /// It is in the store, with this generation.
+    Generation(u64),
+    /// It was not to be written after all.
+    Not(&'static str),
+}
+
+/// Writes one recording, as its user.
+fn write(recording: &Recording) -> Result<Written, WriteError> {
+    let launch = &recording.launch;
+    let path = &recording.capture.executable;
+    let target = InPlace::open(path, &launch.user).map_err(|error| {
         Refusal::from(if error == EROFS {
             Reason::ReadOnly
         } else {
@@ -182,13 +221,13 @@ fn write(recording: &Recording) -> Result<Option<u64>, WriteError> {
         })
     })?;
     let inode = Inode::of(target.file());
-    if inode.identity() != recording.executable {
+    if inode.identity() != launch.executable {
         return Err(Refusal::from(Reason::Changed).into());
     }
     {
-        let _as_user = cred::Override::new(&recording.user);
+        let _as_user = cred::Override::new(&launch.user);
         access::may_update(target.file(), &inode).map_err(Refusal::from)?;
-        access::may_write_now(&recording.path).map_err(Refusal::from)?;
+        access::may_write_now(path).map_err(Refusal::from)?;
     }
 
     // The slot in force must outlast a power cut during the write of the other one. Not under the
@@ -199,7 +238,7 @@ fn write(recording: &Recording) -> Result<Option<u64>, WriteError> {
         .map_err(|_| Refusal::from(Reason::Busy))?;
     // Edited in place since the program started, it may have another program in it, which this
     // recording does not describe.
-    if file::last_change(target.file()) != recording.last_change {
+    if file::last_change(target.file()) != launch.last_change {
         return Err(Refusal::from(Reason::Changed).into());
     }
     let mut head = [0; Header::SIZE];
@@ -207,27 +246,24 @@ fn write(recording: &Recording) -> Result<Option<u64>, WriteError> {
     let header = Header::parse(&head).map_err(Refusal::from)?;
     let section = Section::find(target.file(), inode.size(), &header, &head)?
         .ok_or(Refusal::from(Reason::Changed))?;
-    let mut buffers = [Buffer::new(), Buffer::new()];
-    let (index, slot) = section.read(target.file(), &mut buffers)?;
-    let now = time::seconds();
-    if is_stored(&slot, &recording.pages) {
+    let (index, loaded) = section.read(target.file())?;
+    let slot = loaded.slot()?;
+    let run = recording.run();
+    if update::is_stored(&slot, &run, recording.capture.files()) {
         Counter::Unchanged.add(1);
-        return Ok(None);
+        return Ok(Written::Not("unchanged"));
     }
     let interval = u64::from(sysctl::update_interval());
-    if !window::is_due(slot.header().updated, now, interval) {
+    if !window::is_due(slot.header().updated, run.now, interval) {
         Counter::RateLimited.add(1);
-        return Ok(None);
+        return Ok(Written::Not("rate_limited"));
     }
     let mut next = KVVec::from_elem(0, section.slot_size(), GFP_KERNEL).map_err(Error::from)?;
-    rewrite_executable(&slot, &mut next, recording.pages.as_bytes(), now).map_err(Refusal::from)?;
+    let report = update::update(&slot, &mut next, &run, recording.capture.files())
+        .map_err(Refusal::from)?;
+    if report.files_dropped != 0 || report.files_truncated != 0 || report.profiles_dropped != 0 {
+        Counter::NoRoom.add(1);
+    }
     section.write_beside(&target, index, &next, &writers)?;
-    Ok(Some(slot.header().generation.saturating_add(1)))
-}
-
-/// Whether the slot has these pages already.
-fn is_stored(slot: &Slot<'_>, pages: &Pages) -> bool {
-    slot.default_profile()
-        .and_then(|profile| slot.executable(&profile)?.plane(0))
-        .is_some_and(|plane| plane.same_bits(&pages.bitmap()))
+    Ok(Written::Generation(SlotHeader::parse(&next).map_err(Refusal::from)?.generation))
 }

@@ -25,3 +25,10 @@ hot=$out/hot-files.tar
 if [ ! -e "$hot" ] || [ "$here/hot-files.sh" -nt "$hot" ] || [ /var/lib/dpkg/status -nt "$hot" ]; then
 	pack_hot_files "$hot"
 fi
+
+# shellcheck source=real-files.sh
+. "$here/real-files.sh"
+real=$out/real-programs.tar
+if [ ! -e "$real" ] || [ "$here/real-files.sh" -nt "$real" ] || [ /var/lib/dpkg/status -nt "$real" ]; then
+	pack_real_files "$out"
+fi

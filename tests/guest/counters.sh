@@ -42,9 +42,9 @@ at_least 'execs seen' $armed "$(delta execs)"
 is 'pages wanted that were cached or read' yes \
 	"$([ "$(delta pages_cached pages_read)" -ge "$(delta pages_wanted)" ] && echo yes || echo no)"
 is 'recordings: written, unchanged, too early, superseded, failed or refused' "$(delta recordings)" \
-	"$(($(delta writes unchanged rate_limited superseded write_failed 'refused_*') - $(delta refused_immutable)))"
-is 'starts that were recorded, or not because the file is protected' "$(delta used)" \
-	$(($(delta recordings) + $(delta refused_immutable)))
+	"$(delta writes unchanged rate_limited superseded write_failed 'refused_*')"
+is 'starts that were recorded' "$(delta used)" "$(delta recordings)"
+is 'pages wanted by recorded starts: touched or not' "$(delta pages_wanted)" "$(delta hits waste)"
 at_least 'pages a recording' $(($(delta recordings) * 2)) "$(delta recorded_pages)"
 is 'live, pending' '0 0' "$(counter recorders_live) $(counter work_pending)"
 

@@ -3,8 +3,8 @@
 #
 # The recorder sees the pages that were touched: of all mappings of the file,
 # private and written ones too. And `pbitmap-tool show` lists what is then read:
-# after a cold start of a run that touches nothing itself, mincore() finds
-# exactly these pages in memory.
+# after a cold start of a run that touches nothing itself, exactly these pages are
+# in memory.
 #
 # needs: module tool
 # smp: 1
@@ -48,7 +48,7 @@ for program in pages pages-pie; do
 		mark
 		"$file" exit:0
 		settle
-		# What a worker reads may still be on its way.
+		# What a worker asks for may come later.
 		for _ in $(seq 100); do
 			resident "$file" | sort >"$WORK/resident"
 			comm -12 "$WORK/resident" "$WORK/fields" >"$WORK/resident-fields"

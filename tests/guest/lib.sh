@@ -28,6 +28,9 @@ export LC_ALL=C
 # shellcheck source=hot-files.sh
 . "$(dirname "${BASH_SOURCE[0]}")/hot-files.sh"
 use_hot_files "$PBITMAP_HELPERS/hot-files.tar"
+# shellcheck source=real-files.sh
+. "$(dirname "${BASH_SOURCE[0]}")/real-files.sh"
+PBITMAP_TARS=${PBITMAP_TARS:-$PBITMAP_HELPERS}
 if [ ! -d /tmp/pbitmap-programs ]; then
 	mkdir /tmp/pbitmap-programs
 	cp "$PBITMAP_TOOL" "$PBITMAP_KO" "$PBITMAP_HELPERS"/[!.]* /tmp/pbitmap-programs
@@ -125,6 +128,16 @@ module_load() {
 	insmod "$PBITMAP_KO" || broken "insmod $PBITMAP_KO"
 	[ -r "$STATS" ] || broken "$STATS does not exist after insmod"
 	if [ $exact = yes ]; then set_sysctl early_fault 0; fi
+	if [ "${defaults:-no}" = no ]; then plain_recording; fi
+}
+
+# What most tests stand on: each run is recorded until its end and takes the
+# place of the one before, and no start is treated otherwise than the first. A
+# test of the defaults says `defaults=yes`.
+plain_recording() {
+	set_sysctl window_ms 0
+	set_sysctl merge 0
+	set_sysctl backoff 0
 }
 
 # An exec that is inside the hook holds the module for a moment: try again.
@@ -238,6 +251,15 @@ exact_faults() {
 	echo 4096 >$around || broken "$around"
 }
 
+# huge_pages always|never - whether khugepaged looks at programs. An exec wakes it,
+# and of a file's 2 MiB range that has one page mapped it reads in all 512 and maps
+# them: no test can then tell which pages are there, and why. So it is off, but in
+# its own test.
+huge_pages() {
+	local setting=/sys/kernel/mm/transparent_hugepage/enabled
+	grep -q "\\[$1\\]" $setting || echo "$1" >$setting || broken "$setting"
+}
+
 # From here on nothing of any disk is in memory, as far as the kernel can.
 cold() {
 	sync
@@ -267,6 +289,16 @@ starts() {
 recorded() {
 	local first count
 	tool show --pages "$1" | while read -r first count; do seq "$first" $((first + count - 1)); done
+}
+
+# recorded_files FILE - the paths of the files in its bitmap, with the number of
+# pages that are wanted of each; the executable is called "-"
+recorded_files() {
+	tool show --json "$1" | python3 -c '
+import json, sys
+for profile in json.load(sys.stdin)["profiles"]:
+    for file in profile["files"]:
+        print(file["path"] or "-", file["wanted"])'
 }
 
 # slot_field FILE NAME - generation, updated, runs, pages or slot
@@ -340,5 +372,6 @@ finish() {
 mountpoint -q /sys/kernel/debug || mount -t debugfs none /sys/kernel/debug
 mountpoint -q /sys/kernel/tracing || mount -t tracefs none /sys/kernel/tracing 2>/dev/null
 if loaded; then rmmod pbitmap; fi
+huge_pages never
 log_mark
 trap finish EXIT

@@ -16,15 +16,15 @@ const BANDWIDTH_TICK_MS: u64 = 20;
 /// Longer than the kernel takes to finish what a sync, an exit or a writeback left for its workers.
 const QUIET_MS: u64 = 100;
 
-/// Empties the page cache and the caches of inodes and names, and runs `settle` once, so that what every exec touches
-/// (and no disk holds) is as it always is.
-pub(crate) fn empty_caches(settle: Option<&Path>) -> Result<()> {
+/// Empties the page cache and the caches of inodes and names, and runs `settle` once below `root`, so that what every
+/// program of a running system has had read, the loader and the C library, is there as it always is.
+pub(crate) fn empty_caches(settle: Option<&Path>, root: Option<&Path>) -> Result<()> {
     // What an earlier program left to the kernel's workers may still make pages dirty.
     quiet()?;
     sys::sync();
     fs::write("/proc/sys/vm/drop_caches", "3").context("/proc/sys/vm/drop_caches")?;
     if let Some(program) = settle {
-        let settled = sys::Command::new(&[program.into()], None, Path::new("/dev/null"))?;
+        let settled = sys::Command::new(&[program.into()], root, Path::new("/dev/null"))?;
         if !settled.fork(None)?.wait()?.clean() {
             bail!("{} failed", program.display());
         }

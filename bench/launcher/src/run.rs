@@ -13,7 +13,7 @@ pub(crate) fn timed(options: &Options) -> Result<()> {
     let command = sys::Command::new(&options.command, options.root.as_deref(), &options.output)?;
     for number in 0..options.repeat {
         if options.cold {
-            cold::empty_caches(options.settle.as_deref())?;
+            cold::empty_caches(options.settle.as_deref(), options.root.as_deref())?;
         }
         command.forget_output()?;
         cold::line_up()?;

@@ -7,10 +7,7 @@
 //! [format](super), never written past the end.
 
 use super::{
-    bitmap::{
-        self,
-        Bitmap, //
-    },
+    bitmap,
     error::{
         Error,
         Result, //
@@ -28,8 +25,7 @@ use super::{
     slot::{
         slot_crc,
         to_usize,
-        BuildId,
-        Slot, //
+        BuildId, //
     },
     MAX_FILES,
     MAX_PATH,
@@ -368,84 +364,6 @@ impl<'b> Builder<'b> {
     }
 }
 
-/// Makes the slot that follows `old`: the executable's newest plane in the default profile becomes
-/// `pages` (bit `n` of it is page `n` of the file), one more run is counted, and everything else
-/// is carried over byte by byte, also what this code does not know.
-///
-/// `out` gets the slot; it may be as long as the used part of `old` if that has a plane already.
-/// Nothing is written past [`SlotHeader::slot_size`]. Returns how many bytes of `out` are in use.
-///
-/// # Errors
-///
-/// [`Error::NoExecutable`] if there is no record to write to, [`Error::NoRoom`] if `out` is too
-/// small, [`Error::GenerationExhausted`] if no generation follows the one of `old`.
-pub fn rewrite_executable(
-    old: &Slot<'_>,
-    out: &mut [u8],
-    pages: &[u8],
-    updated: u64,
-) -> Result<usize> {
-    let profile = old.default_profile().ok_or(Error::NoExecutable)?;
-    let file = old.executable(&profile).ok_or(Error::NoExecutable)?;
-    let mut header = *old.header();
-    header.generation = header
-        .generation
-        .checked_add(1)
-        .ok_or(Error::GenerationExhausted)?;
-    header.updated = updated;
-
-    let room = out.len().min(to_usize(header.slot_size));
-    let out = out.get_mut(..room).ok_or(Error::NoRoom)?;
-    let (used, unused) = out
-        .split_at_mut_checked(old.bytes().len())
-        .ok_or(Error::NoRoom)?;
-    used.copy_from_slice(old.bytes());
-    unused.fill(0);
-
-    let mut record = file.record;
-    if record.plane_count == 0 {
-        // Made without a plane: it goes where the unused bytes start.
-        let room = unused.len();
-        record.page_count = pages_in(room, record.page_count, 1).ok_or(Error::NoRoom)?;
-        record.plane_count = 1;
-        record.planes_offset = header.used_bytes;
-        record.plane_stride = to_u32(plane_stride(record.page_count))?;
-        header.used_bytes = header
-            .used_bytes
-            .checked_add(record.plane_stride)
-            .ok_or(Error::NoRoom)?;
-    }
-    let start = to_usize(record.planes_offset);
-    let end = start.saturating_add(to_usize(record.plane_stride));
-    let plane = out.get_mut(start..end).ok_or(Error::NoRoom)?;
-    store_plane(plane, pages, record.page_count);
-    let all = Bitmap::new(pages, usize::MAX);
-    if all.next_set(to_usize(record.page_count)).is_some() {
-        record.flags |= FILE_TRUNCATED;
-    } else {
-        record.flags &= !FILE_TRUNCATED;
-    }
-    put(
-        out,
-        header.files_offset,
-        file.index,
-        FileRecord::SIZE,
-        |bytes| record.encode(bytes),
-    )?;
-
-    let mut record = profile.record;
-    record.runs = record.runs.saturating_add(1);
-    record.last_used = updated;
-    put(
-        out,
-        header.profiles_offset,
-        profile.index,
-        ProfileRecord::SIZE,
-        |bytes| record.encode(bytes),
-    )?;
-    seal(out, header)
-}
-
 /// The smallest slot for one profile with one plane of `page_count` pages of the executable, a
 /// multiple of `alignment`; [`None`] if that is more than a slot can have.
 pub fn slot_size_for(page_count: u32, alignment: u32) -> Option<u32> {
@@ -514,15 +432,6 @@ fn put(
         .get_mut(start..)
         .and_then(encode)
         .ok_or(Error::NoRoom)
-}
-
-/// Copies the first `page_count` bits of `source` and clears what follows them in `target`.
-fn store_plane(target: &mut [u8], source: &[u8], page_count: u32) {
-    target.fill(0);
-    for (to, from) in target.iter_mut().zip(source) {
-        *to = *from;
-    }
-    bitmap::clear_from(target, to_usize(page_count));
 }
 
 /// Bytes of a plane of `page_count` bits, a multiple of 8.

@@ -177,8 +177,10 @@ record! {
         0x28 stack_filesz: u64,
         /// Index of `PT_GNU_STACK` among the program headers.
         0x30 stack_index: u32,
-        /// `e_shentsize` of the original in the first two bytes, then zero.
-        0x34 reserved: [u8; 8],
+        /// `e_shentsize` of the original, which can be anything if it has no section headers.
+        0x34 shentsize: u16,
+        /// Zero.
+        0x36 reserved: [u8; 6],
         /// CRC32C of the bytes before this field.
         0x3c crc32c: u32,
     }

@@ -40,7 +40,6 @@ pub use super::{
     builder::{
         file_bytes,
         profile_bytes,
-        rewrite_executable,
         slot_size_for,
         Builder,
         FileIdentity,
@@ -239,6 +238,21 @@ impl<'a> Slot<'a> {
         Self::with_header(header, bytes)
     }
 
+    /// The slot in bytes that [`Slot::parse`] has accepted before and that did not change since.
+    /// If they did, what is read is wrong but inside of them.
+    pub fn checked_before(bytes: &'a [u8]) -> Result<Self> {
+        let header = SlotHeader::parse(bytes)?;
+        let tables = header.tables().ok_or(Error::BadHeader)?;
+        let bytes = bytes
+            .get(..to_usize(header.used_bytes))
+            .ok_or(Error::Truncated)?;
+        Ok(Self {
+            header,
+            tables,
+            bytes,
+        })
+    }
+
     /// Checks the checksum of a slot whose header was checked before.
     fn with_header(header: SlotHeader, bytes: &'a [u8]) -> Result<Self> {
         let tables = header.tables().ok_or(Error::BadHeader)?;
@@ -351,15 +365,21 @@ impl<'a> Slot<'a> {
     }
 
     /// The file records of `profile` that this code understands.
-    pub fn files(&self, profile: &Profile<'_>) -> impl Iterator<Item = File<'a>> + 'a {
-        let data = self.data();
+    pub fn files(&self, profile: &Profile<'_>) -> Files<'a> {
         let first = to_usize(profile.record.first_file);
-        self.file_table()
-            .chunks_exact(FileRecord::SIZE)
-            .enumerate()
-            .skip(first)
-            .take(to_usize(profile.record.file_count))
-            .filter_map(move |(index, raw)| File::new(index, FileRecord::decode(raw)?, data))
+        let end = first.saturating_add(to_usize(profile.record.file_count));
+        Files {
+            records: self.file_records(first, end),
+            data: self.data(),
+        }
+    }
+
+    fn file_records(&self, next: usize, end: usize) -> Records<'a> {
+        Records {
+            table: self.file_table(),
+            next,
+            end,
+        }
     }
 
     /// The file of `profile` with this kind and path. It is looked for from index `hint` of the
@@ -375,14 +395,8 @@ impl<'a> Slot<'a> {
         let first = to_usize(profile.record.first_file);
         let end = first.saturating_add(to_usize(profile.record.file_count));
         let hint = hint.clamp(first, end);
-        let table = self.file_table().chunks_exact(FileRecord::SIZE);
-        let records = |from: usize, to: usize| {
-            let table = table.clone().enumerate().skip(from);
-            table.take(to.saturating_sub(from))
-        };
-        records(hint, end)
-            .chain(records(first, hint))
-            .filter_map(|(index, raw)| Some((index, FileRecord::decode(raw)?)))
+        self.file_records(hint, end)
+            .chain(self.file_records(first, hint))
             .filter(|(_, record)| record.kind == kind && to_usize(record.path_len) == path.len())
             .filter_map(|(index, record)| File::new(index, record, data))
             .find(|file| file.path == path)
@@ -415,6 +429,46 @@ impl<'a> Slot<'a> {
             }
         }
         Ok(())
+    }
+}
+
+/// The file records of a slot from one index to another, as far as there are so many.
+#[derive(Clone, Debug)]
+struct Records<'a> {
+    table: &'a [u8],
+    next: usize,
+    end: usize,
+}
+
+impl Iterator for Records<'_> {
+    type Item = (usize, FileRecord);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.next >= self.end {
+            return None;
+        }
+        let index = self.next;
+        self.next = index.saturating_add(1);
+        let start = index.checked_mul(FileRecord::SIZE)?;
+        let record = FileRecord::decode(self.table.get(start..)?)?;
+        Some((index, record))
+    }
+}
+
+/// Iterator of [`Slot::files`].
+#[derive(Clone, Debug)]
+pub struct Files<'a> {
+    records: Records<'a>,
+    data: Data<'a>,
+}
+
+impl<'a> Iterator for Files<'a> {
+    type Item = File<'a>;
+
+    fn next(&mut self) -> Option<File<'a>> {
+        let data = self.data;
+        self.records
+            .find_map(|(index, record)| File::new(index, record, data))
     }
 }
 
@@ -503,6 +557,19 @@ impl<'a> File<'a> {
     /// All planes, one after the other, each of them as long as the record says.
     pub fn planes(&self) -> &'a [u8] {
         self.planes
+    }
+
+    /// What the file was when its pages were recorded.
+    pub fn identity(&self) -> FileIdentity {
+        FileIdentity {
+            dev: self.record.dev,
+            ino: self.record.ino,
+            generation: self.record.generation,
+            size: self.record.size,
+            mtime_sec: self.record.mtime_sec,
+            mtime_nsec: self.record.mtime_nsec,
+            build_id: self.build_id(),
+        }
     }
 
     /// Whether both records are of the same file and it has not changed in between. Paths are not

@@ -7,7 +7,10 @@
 //! to allocate. They pass twice: the tables of a slot come before its data, so that the first time
 //! they are only counted.
 
-use core::iter;
+use core::{
+    iter::Take,
+    marker::PhantomData, //
+};
 
 use super::{
     super::policy::merge::{
@@ -40,6 +43,7 @@ use super::{
     slot::{
         to_usize,
         File,
+        Files,
         Profile,
         Slot, //
     },
@@ -160,7 +164,10 @@ pub fn update<'a>(
     let mut report = Report::default();
     let mut room = Room::new(header, key)?;
     let mut file_count = 0usize;
-    for mut entry in profile.entries(files.clone()).filter(Entry::is_needed) {
+    for mut entry in profile.entries(files.clone()) {
+        if !entry.is_needed() {
+            continue;
+        }
         match room.fit(&mut entry) {
             Outcome::Stored => {}
             Outcome::Truncated => increment(&mut report.files_truncated),
@@ -201,8 +208,8 @@ pub fn update<'a>(
     };
     expect_stored(builder.store_profile(&record, key)?)?;
     let mut room = Room::new(header, key)?;
-    for mut entry in profile.entries(files).filter(Entry::is_needed) {
-        if room.fit(&mut entry) != Outcome::Dropped {
+    for mut entry in profile.entries(files) {
+        if entry.is_needed() && room.fit(&mut entry) != Outcome::Dropped {
             let mut plane = 0usize;
             let outcome = builder.store_file(&entry.record, entry.path, |target| {
                 entry.store(plane, target);
@@ -229,7 +236,8 @@ pub fn update<'a>(
 ///
 /// That is so if every plane of every file would be what it is. With [`Merge::Age`] it is so as
 /// well when there are as many recordings as are remembered, of the same files as this one, and
-/// this one differs from the last one and from what is prefetched by at most one page in 128.
+/// this one differs from each of them and from what is prefetched by at most one page in 128: if
+/// it were not stored because it is like the last one, one run in many would seem to be one in two.
 pub fn is_stored<'a>(
     old: &Slot<'_>,
     run: &Run<'_>,
@@ -333,66 +341,28 @@ impl<'o, 'r> Recorded<'o, 'r> {
         })
     }
 
-    /// The files of the profile as they are to be stored if they have a page and there is room:
-    /// the executable, the others of the recording in its order, and those that were not seen
-    /// this time in the order in which they were stored.
-    fn entries<'e, I>(&self, files: I) -> impl Iterator<Item = Entry<'e>> + use<'e, 'o, 'r, I>
+    /// The files of the profile as they are to be stored if they are needed and there is room:
+    /// the executable, the others of the recording in its order, and those that were not seen this
+    /// time in the order in which they were stored.
+    fn entries<'e, I>(&self, files: I) -> Entries<'e, 'o, 'r, I>
     where
         'o: 'e,
         I: Iterator<Item = Seen<'e>> + Clone,
     {
-        let recorded = *self;
-        let old = self.old;
-        let files = files.take(MAX_FILES);
-        let mut all = files.clone();
-        let own = all.find(|seen| seen.path.is_empty());
-        let own = iter::once_with(move || {
-            let pages = own.map_or(Bitmap::new(&[], 0), |seen| seen.pages);
-            recorded.executable(pages)
-        });
-
-        let earlier = files.clone();
-        let first_of_its_path = move |(index, seen): &(usize, Seen<'_>)| {
-            !seen.path.is_empty()
-                && earlier
-                    .clone()
-                    .take(*index)
-                    .all(|other| other.path != seen.path)
-        };
-        let mut hint = 0;
-        let seen = files
-            .clone()
-            .enumerate()
-            .filter(first_of_its_path)
-            .map(move |(_, seen)| {
-                let found = recorded
-                    .profile
-                    .and_then(|profile| old.find(&profile, FILE_BY_PATH, seen.path, hint));
-                if let Some(file) = &found {
-                    hint = file.index.saturating_add(1);
-                }
-                recorded.library(&seen, found)
-            });
-
-        let kept = recorded
+        let kept = self
             .profile
-            .filter(|_| recorded.run.merge != Merge::Replace);
-        let unseen = kept.into_iter().flat_map(move |profile| {
-            let files = files.clone();
-            old.files(&profile)
-                .filter(move |file| {
-                    let path = file.path();
-                    let kind = file.record.kind;
-                    kind != FILE_EXECUTABLE
-                        && file.record.first_page == 0
-                        && files.clone().all(|seen| seen.path != path)
-                        && old
-                            .find(&profile, kind, path, 0)
-                            .is_some_and(|first| first.index == file.index)
-                })
-                .map(move |file| recorded.unseen(file))
-        });
-        own.chain(seen).chain(unseen)
+            .filter(|_| self.run.merge != Merge::Replace)
+            .map(|profile| (profile, self.old.files(&profile)));
+        Entries {
+            recorded: *self,
+            all: files.clone().take(MAX_FILES),
+            seen: Some(files.take(MAX_FILES)),
+            index: 0,
+            executable: true,
+            hint: 0,
+            kept,
+            _entries: PhantomData,
+        }
     }
 
     fn executable<'e>(&self, pages: Bitmap<'e>) -> Entry<'e>
@@ -541,14 +511,15 @@ impl<'a> Entry<'a> {
 #[derive(Default)]
 struct Difference {
     pages: u64,
-    /// Pages that only this recording or only the last one has.
-    last: u64,
+    /// For each recording that is remembered: pages that only it or only this one has.
+    each: [u64; MAX_PLANES],
     /// Pages that were not prefetched, or not used.
     wanted: u64,
 }
 
 impl Difference {
-    /// Adds a file. Says whether it was touched both times or neither time.
+    /// Adds a file. Says whether it was touched both this time and the last or neither time, and
+    /// has all planes that it should have.
     fn add(&mut self, entry: &Entry<'_>, file: &File<'_>, runs: u32) -> bool {
         let [new, _] = entry.plane(0);
         let last = file.plane(0).unwrap_or(Bitmap::new(&[], 0));
@@ -561,15 +532,103 @@ impl Difference {
             is_new |= new;
             is_last |= last;
             self.pages = self.pages.saturating_add(count(new));
-            self.last = self.last.saturating_add(count(new ^ last));
+            for (plane, each) in self.each.iter_mut().enumerate() {
+                if let Some(plane) = file.plane(plane) {
+                    *each = each.saturating_add(count(new ^ plane.word(index)));
+                }
+            }
             self.wanted = self.wanted.saturating_add(count(new ^ wanted.word(index)));
         }
-        entry.is_executable() || (is_new == 0) == (is_last == 0)
+        let is_complete = usize::from(file.record.plane_count) == entry.planes;
+        is_complete && (entry.is_executable() || (is_new == 0) == (is_last == 0))
     }
 
     fn is_small(&self) -> bool {
         let tolerance = self.pages / TOLERANCE;
-        self.last <= tolerance && self.wanted <= tolerance
+        self.wanted <= tolerance && self.each.iter().all(|each| *each <= tolerance)
+    }
+}
+
+/// Iterator of [`Recorded::entries`]. A type with a name: one that is made of closures is in the
+/// symbols of all that is made for it, and those get longer than the kernel's tools take.
+struct Entries<'e, 'o, 'r, I> {
+    recorded: Recorded<'o, 'r>,
+    /// The recording.
+    all: Take<I>,
+    /// What of it is left to pass by, from `index` on.
+    seen: Option<Take<I>>,
+    index: usize,
+    /// The executable comes next.
+    executable: bool,
+    /// Where the file that is looked for next is likely to be in the old slot.
+    hint: usize,
+    /// What is left of the old profile.
+    kept: Option<(Profile<'o>, Files<'o>)>,
+    _entries: PhantomData<Seen<'e>>,
+}
+
+impl<'e, 'o, I> Entries<'e, 'o, '_, I>
+where
+    'o: 'e,
+    I: Iterator<Item = Seen<'e>> + Clone,
+{
+    /// The next library of the recording.
+    fn next_seen(&mut self) -> Option<Entry<'e>> {
+        loop {
+            let seen = self.seen.as_mut()?.next()?;
+            let index = self.index;
+            self.index = index.saturating_add(1);
+            let mut earlier = self.all.clone().take(index);
+            if seen.path.is_empty() || earlier.any(|other| other.path == seen.path) {
+                continue;
+            }
+            let Recorded { old, profile, .. } = self.recorded;
+            let found =
+                profile.and_then(|profile| old.find(&profile, FILE_BY_PATH, seen.path, self.hint));
+            if let Some(file) = &found {
+                self.hint = file.index.saturating_add(1);
+            }
+            return Some(self.recorded.library(&seen, found));
+        }
+    }
+
+    /// The next file of the old profile that was not seen this time.
+    fn next_kept(&mut self) -> Option<Entry<'e>> {
+        let (profile, files) = self.kept.as_mut()?;
+        let old = self.recorded.old;
+        let all = &self.all;
+        let file = files.find(|file| {
+            let (path, kind) = (file.path(), file.record.kind);
+            kind != FILE_EXECUTABLE
+                && file.record.first_page == 0
+                && all.clone().all(|seen| seen.path != path)
+                && old
+                    .find(profile, kind, path, 0)
+                    .is_some_and(|first| first.index == file.index)
+        })?;
+        Some(self.recorded.unseen(file))
+    }
+}
+
+impl<'e, 'o, I> Iterator for Entries<'e, 'o, '_, I>
+where
+    'o: 'e,
+    I: Iterator<Item = Seen<'e>> + Clone,
+{
+    type Item = Entry<'e>;
+
+    fn next(&mut self) -> Option<Entry<'e>> {
+        if core::mem::take(&mut self.executable) {
+            let own = self.all.clone().find(|seen| seen.path.is_empty());
+            let pages = own.map_or(Bitmap::new(&[], 0), |seen| seen.pages);
+            return Some(self.recorded.executable(pages));
+        }
+        let entry = self.next_seen();
+        if entry.is_none() {
+            self.seen = None;
+            return self.next_kept();
+        }
+        entry
     }
 }
 

@@ -12,6 +12,7 @@
     clippy::unwrap_used
 )]
 
+pub mod backoff;
 pub mod merge;
 pub mod plan;
 pub mod profile;

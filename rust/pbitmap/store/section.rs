@@ -46,37 +46,19 @@ use kernel::{
 /// Program headers up to this many bytes are read to the stack: 18 of them. Few programs have more.
 const SMALL: usize = 1024;
 
-/// Used bytes of a slot that need no memory of their own: those of a program of 2 MB.
-const SMALL_SLOT: usize = 384;
-
 /// The most that the hint may have read at once: two slots of the largest size and headers.
 const MAX_BLOCK: u64 = 4 * MAX_SLOT as u64;
 
 /// Bytes of the name with its terminator.
 const NAME_LEN: usize = SECTION_NAME.len() + 1;
 
-/// Room for the used bytes of a slot: on the stack if they are few, as those of most programs are.
-pub(crate) struct Buffer {
-    small: [u8; SMALL_SLOT],
-    large: KVVec<u8>,
-}
+/// The used bytes of a slot that was found valid.
+pub(crate) struct Loaded(KVVec<u8>);
 
-impl Buffer {
-    /// Nothing in it.
-    pub(crate) const fn new() -> Self {
-        Self {
-            small: [0; SMALL_SLOT],
-            large: KVVec::new(),
-        }
-    }
-
-    /// `len` bytes of room.
-    fn room(&mut self, len: usize) -> Result<&mut [u8], Refusal> {
-        if len <= SMALL_SLOT {
-            return self.small.get_mut(..len).ok_or(Reason::ReadError.into());
-        }
-        self.large = zeroed(len)?;
-        Ok(&mut self.large)
+impl Loaded {
+    /// The slot.
+    pub(crate) fn slot(&self) -> Result<Slot<'_>, Refusal> {
+        Ok(Slot::checked_before(&self.0)?)
     }
 }
 
@@ -164,40 +146,30 @@ impl Section {
             .saturating_add((index as u64).saturating_mul(self.slot_size as u64))
     }
 
-    /// Reads the slot in force into `buffers` and says which one it is.
-    pub(crate) fn read<'a>(
-        &self,
-        file: &File,
-        buffers: &'a mut [Buffer; 2],
-    ) -> Result<(usize, Slot<'a>), Refusal> {
+    /// Reads the slot in force and says which one it is.
+    pub(crate) fn read(&self, file: &File) -> Result<(usize, Loaded), Refusal> {
         let mut headers = [[0; SlotHeader::SIZE]; 2];
         for (index, bytes) in headers.iter_mut().enumerate() {
             read(file, self.slot_offset(index), bytes)?;
         }
         let [first, second] = &headers;
         let order = slot::order([first, second], self.slot_size, &self.identity)?;
-        let [newest, older] = buffers;
-        let refusal = match self.read_slot(file, order.newest, newest) {
-            Ok(slot) => return Ok((order.newest.0, slot)),
-            Err(refusal) => refusal,
-        };
-        let candidate = order.older.ok_or(refusal)?;
-        match self.read_slot(file, candidate, older) {
-            Ok(slot) => Ok((candidate.0, slot)),
-            Err(_) => Err(refusal),
-        }
+        self.read_slot(file, &order.newest).or_else(|refusal| {
+            let older = order.older.ok_or(refusal)?;
+            self.read_slot(file, &older).map_err(|_| refusal)
+        })
     }
 
-    fn read_slot<'a>(
+    fn read_slot(
         &self,
         file: &File,
-        (index, header): (usize, SlotHeader),
-        buffer: &'a mut Buffer,
-    ) -> Result<Slot<'a>, Refusal> {
+        (index, header): &(usize, SlotHeader),
+    ) -> Result<(usize, Loaded), Refusal> {
         // At most the slot's size, which `order` has compared with the section's.
-        let bytes = buffer.room(header.used_bytes as usize)?;
-        read(file, self.slot_offset(index), bytes)?;
-        Ok(Slot::parse(bytes, &self.identity)?)
+        let mut bytes = zeroed(header.used_bytes as usize)?;
+        read(file, self.slot_offset(*index), &mut bytes)?;
+        Slot::parse(&bytes, &self.identity)?;
+        Ok((*index, Loaded(bytes)))
     }
 
     /// Writes a slot of which `index` is the other one, the one in force.
@@ -259,7 +231,7 @@ fn ask_for(file: &File, size: u64, offset: u64, end: u64) {
     let first = offset / u64::from(PAGE_SIZE);
     let pages = (end - offset).div_ceil(u64::from(PAGE_SIZE));
     // A warm file has them all; a hint that failed leaves the reads that follow as they are.
-    if !page_cache::is_cached(file, first, pages) {
+    if !page_cache::Mapping::of(file).is_cached(first, pages) {
         let _ = page_cache::will_need(file, first, pages);
     }
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The module's file in debugfs.
+//! The module's files in debugfs.
 //!
 //! Not `kernel::debugfs`: in 7.2 its file operations have no owner, so that a module could go while
 //! one of its files is open, and closing that file then ran code that was gone.
@@ -18,20 +18,20 @@ use kernel::{
     seq_file::SeqFile, //
 };
 
-/// What the file shows.
+/// What a file shows.
 pub(crate) trait Show: Send + Sync + 'static {
     /// Writes all of it.
     fn show(&self, to: &SeqFile);
 }
 
-/// What the file's data points to.
+/// What a file's data points to.
 type Data = KBox<dyn Show>;
 
-/// `debugfs/pbitmap/stats`, gone when dropped.
+/// The folder `debugfs/pbitmap` and its files, gone when dropped.
 pub(crate) struct Registration {
     // None without debugfs, which nobody misses.
     folder: Option<NonNull<bindings::dentry>>,
-    _data: KBox<Data>,
+    _data: KVec<KBox<Data>>,
 }
 
 // SAFETY: A folder may be removed by any task.
@@ -40,13 +40,29 @@ unsafe impl Send for Registration {}
 unsafe impl Sync for Registration {}
 
 impl Registration {
-    /// Makes the file.
-    pub(crate) fn new(show: Data) -> Result<Self> {
-        let data = KBox::new(show, GFP_KERNEL)?;
-        // SAFETY: The data stays where it is until the folder is removed, which waits for readers.
-        let folder = unsafe { ffi::pbm_debugfs_create(core::ptr::from_ref(&*data).cast()) };
+    /// Makes the files.
+    pub(crate) fn new<const N: usize>(files: [(&'static CStr, Data); N]) -> Result<Self> {
+        let mut names = KVec::with_capacity(N, GFP_KERNEL)?;
+        let mut data = KVec::with_capacity(N, GFP_KERNEL)?;
+        for (name, show) in files {
+            names.push(name, GFP_KERNEL)?;
+            data.push(KBox::new(show, GFP_KERNEL)?, GFP_KERNEL)?;
+        }
+        // SAFETY: Takes nothing.
+        let folder = unsafe { ffi::pbm_debugfs_folder() };
+        let folder = from_err_ptr(folder).ok().and_then(NonNull::new);
+        for (name, show) in names.iter().zip(&data) {
+            let show: *const Data = &**show;
+            if let Some(folder) = folder {
+                // SAFETY: The data stays where it is until the folder is removed, which waits for
+                // readers.
+                unsafe {
+                    ffi::pbm_debugfs_file(folder.as_ptr(), name.as_char_ptr(), show.cast());
+                }
+            }
+        }
         Ok(Self {
-            folder: from_err_ptr(folder).ok().and_then(NonNull::new),
+            folder,
             _data: data,
         })
     }
@@ -61,13 +77,13 @@ impl Drop for Registration {
     }
 }
 
-/// Called by `shim.c` when the file is read.
+/// Called by `shim/debugfs.c` when a file is read.
 ///
 /// # Safety
 ///
 /// `file` is being filled, and its data is that of a `Registration`.
 #[no_mangle]
-unsafe extern "C" fn pbm_stats_show(file: *mut bindings::seq_file, _unused: *mut c_void) -> c_int {
+unsafe extern "C" fn pbm_debugfs_show(file: *mut bindings::seq_file, _unused: *mut c_void) -> c_int {
     // SAFETY: By the contract; the `Registration` is not dropped while the file is read.
     let (to, data) = unsafe { (SeqFile::from_raw(file), &*(*file).private.cast::<Data>()) };
     data.show(to);

@@ -8,7 +8,6 @@ use core::{
     marker::PhantomData, //
 };
 use kernel::{
-    bindings,
     fs::File,
     mm::MmWithUser,
     prelude::*,
@@ -31,6 +30,7 @@ pub(crate) struct Exec<'a> {
     file: &'a File,
     mm: &'a MmWithUser,
     head: &'a [u8; HEAD],
+    raw: &'a ffi::Exec,
 }
 
 impl<'a> Exec<'a> {
@@ -47,6 +47,35 @@ impl<'a> Exec<'a> {
     /// The first bytes of the file; zeros after its end.
     pub(crate) fn head(&self) -> &'a [u8] {
         self.head
+    }
+
+    /// The path that the file was started under: as exec was given it, or the interpreter's as the
+    /// script gives it.
+    pub(crate) fn path(&self) -> &'a CStr {
+        // SAFETY: `bprm->interp` is a string that does not change before the hook has returned.
+        unsafe { CStr::from_char_ptr(self.raw.interp) }
+    }
+
+    /// The script that the file interprets, if it was started by one.
+    pub(crate) fn script(&self) -> Option<&'a CStr> {
+        if self.raw.filename == self.raw.interp {
+            return None;
+        }
+        // SAFETY: As above, for `bprm->filename`.
+        Some(unsafe { CStr::from_char_ptr(self.raw.filename) })
+    }
+
+    /// How many arguments the program gets, its name counted.
+    pub(crate) fn argument_count(&self) -> usize {
+        usize::try_from(self.raw.argc).unwrap_or(0)
+    }
+
+    /// Copies the arguments, one after the other with a zero byte each, as far as they fit, and
+    /// says how many bytes that are; what follows the last argument is the environment.
+    pub(crate) fn arguments(&self, to: &mut [u8]) -> usize {
+        // SAFETY: The new address space is exec's own, with the arguments in it, and nobody holds
+        // its lock. `to` may be written for its whole length.
+        unsafe { ffi::pbm_exec_arguments(self.raw.bprm, to.as_mut_ptr().cast(), to.len()) }
     }
 }
 
@@ -107,31 +136,34 @@ impl Drop for Registration {
     }
 }
 
-/// Called by `shim.c` from the format's `load_binary`.
+/// Called by `shim/exec.c` from the format's `load_binary`.
 ///
 /// # Safety
 ///
-/// The arguments are those of a `struct linux_binprm` that is being executed by current: valid,
-/// and unchanged until this returns.
+/// `exec` is filled from a `struct linux_binprm` that is being executed by current: valid, and
+/// unchanged until this returns.
 #[no_mangle]
-unsafe extern "C" fn pbm_exec(
-    file: *mut bindings::file,
-    mm: *mut bindings::mm_struct,
-    head: *const u8,
-) {
+unsafe extern "C" fn pbm_exec(exec: *const ffi::Exec) {
     // SAFETY: The format is in the list, so that the hook is set and nobody writes it.
     let Some(hook) = (unsafe { &*SLOT.hook.get() }) else {
         return;
     };
-    if file.is_null() || mm.is_null() {
+    // SAFETY: By the contract.
+    let raw = unsafe { &*exec };
+    if raw.file.is_null() || raw.mm.is_null() {
         return;
     }
     // SAFETY: `bprm` holds a reference on its file until the exec is over. Nobody has the file in
     // a descriptor table, so no `fdget_pos` is under way.
-    let file = unsafe { File::from_raw_file(file) };
+    let file = unsafe { File::from_raw_file(raw.file) };
     // SAFETY: `bprm->mm` is exec's own until `begin_new_exec()`, with a user count of one.
-    let mm = unsafe { MmWithUser::from_raw(mm) };
+    let mm = unsafe { MmWithUser::from_raw(raw.mm) };
     // SAFETY: `bprm->buf` has `BINPRM_BUF_SIZE` bytes, all initialized.
-    let head = unsafe { &*head.cast::<[u8; HEAD]>() };
-    hook.exec(&Exec { file, mm, head });
+    let head = unsafe { &*raw.head.cast::<[u8; HEAD]>() };
+    hook.exec(&Exec {
+        file,
+        mm,
+        head,
+        raw,
+    });
 }

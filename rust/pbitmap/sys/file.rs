@@ -6,7 +6,10 @@ use super::{
     cred,
     ffi, //
 };
-use core::ptr::NonNull;
+use core::{
+    mem::MaybeUninit,
+    ptr::NonNull, //
+};
 use kernel::{
     bindings,
     cred::Credential,
@@ -14,7 +17,8 @@ use kernel::{
     fs::File,
     prelude::*,
     str::CStr,
-    sync::aref::ARef, //
+    sync::aref::ARef,
+    task::Task, //
 };
 
 /// Which inode it is, for as long as nobody holds a reference on it.
@@ -37,7 +41,7 @@ impl Inode {
     pub(crate) fn of(file: &File) -> Self {
         let mut inode = ffi::Inode::default();
         // SAFETY: A referenced open file has an inode and a superblock.
-        unsafe { ffi::pbm_inode_read(file.as_ptr(), &mut inode) };
+        unsafe { ffi::pbm_inode_read((*file.as_ptr()).f_inode, &mut inode) };
         Self(inode)
     }
 
@@ -48,6 +52,16 @@ impl Inode {
             ino: self.0.ino,
             generation: self.0.generation,
         }
+    }
+
+    /// When the content last changed, in seconds and nanoseconds.
+    pub(crate) fn mtime(&self) -> (i64, u32) {
+        (self.0.mtime_sec, self.0.mtime_nsec)
+    }
+
+    /// Whether it is a regular file.
+    pub(crate) fn is_regular(&self) -> bool {
+        self.0.mode & bindings::S_IFMT == bindings::S_IFREG
     }
 
     /// Bytes in the file.
@@ -116,6 +130,12 @@ pub(crate) fn filesystem(file: &File) -> &CStr {
         let inode = (*file.as_ptr()).f_inode;
         CStr::from_char_ptr((*(*(*inode).i_sb).s_type).name)
     }
+}
+
+/// The inode of `file` as a number that tells open files apart, and no more.
+pub(crate) fn inode_number(file: &File) -> usize {
+    // SAFETY: A referenced open file has an inode.
+    unsafe { (*file.as_ptr()).f_inode.addr() }
 }
 
 /// When content or attributes of the file last changed: a number that is another one after every
@@ -201,6 +221,95 @@ impl Path {
         let file = NonNull::new(file).ok_or(EIO)?;
         // SAFETY: `dentry_open` gave a reference of its own, to a file that is in no descriptor
         // table.
+        Ok(unsafe { ARef::from_raw(file.cast()) })
+    }
+
+    /// The root folder of `task`; [`None`] if it has none any more.
+    pub(crate) fn root_of(task: &Task) -> Option<Self> {
+        let mut path = MaybeUninit::uninit();
+        // SAFETY: The task is referenced. The path is filled, with references, if this says so.
+        unsafe {
+            ffi::pbm_task_root(task.as_ptr(), path.as_mut_ptr())
+                .then(|| Self(path.assume_init()))
+        }
+    }
+
+    /// What `name`, one or more components, is from here with the rights of current. Symbolic links
+    /// and automounts are not followed. With `cached` only if no filesystem need be asked.
+    ///
+    /// # Errors
+    ///
+    /// `EAGAIN` if `cached` and it is not, `ELOOP` for a link on the way, and those of a look-up.
+    pub(crate) fn look_up(&self, name: &CStr, cached: bool) -> Result<Self> {
+        let mut path = MaybeUninit::uninit();
+        // SAFETY: The path is referenced. The other is filled, with references, if this succeeds.
+        unsafe {
+            to_result(ffi::pbm_lookup(
+                &self.0,
+                name.as_char_ptr(),
+                cached,
+                path.as_mut_ptr(),
+            ))?;
+            Ok(Self(path.assume_init()))
+        }
+    }
+
+    /// Another reference to the same place.
+    pub(crate) fn again(&self) -> Self {
+        // SAFETY: The path is referenced.
+        unsafe { bindings::path_get(&self.0) };
+        Self(self.0)
+    }
+
+    /// The inode there.
+    pub(crate) fn inode(&self) -> Inode {
+        let mut inode = ffi::Inode::default();
+        // SAFETY: A path that was looked up has an inode.
+        unsafe { ffi::pbm_inode_read((*self.0.dentry).d_inode, &mut inode) };
+        Inode(inode)
+    }
+
+    /// Where the inode there keeps its pages.
+    pub(super) fn mapping(&self) -> *mut bindings::address_space {
+        // SAFETY: A path that was looked up has an inode, and it has a mapping.
+        unsafe { (*(*self.0.dentry).d_inode).i_mapping }
+    }
+
+    /// The name of the filesystem there, as in `/proc/filesystems`.
+    pub(crate) fn filesystem(&self) -> &CStr {
+        // SAFETY: The path keeps its superblock and the filesystem's module, and so the name.
+        unsafe { CStr::from_char_ptr((*(*(*self.0.dentry).d_sb).s_type).name) }
+    }
+
+    /// Writes the way from `root`, or from the topmost mount, to the end of `buffer`, and returns
+    /// it.
+    ///
+    /// # Errors
+    ///
+    /// `EOVERFLOW`.
+    pub(crate) fn name<'b>(&self, root: Option<&Self>, buffer: &'b mut [u8]) -> Result<&'b [u8]> {
+        let root = root.map_or(core::ptr::null(), |root| &raw const root.0);
+        let len = i32::try_from(buffer.len())?;
+        // SAFETY: The paths are referenced; `buffer` may be written for its whole length.
+        let start = unsafe { ffi::pbm_path_name(&self.0, root, buffer.as_mut_ptr(), len) };
+        let start = usize::try_from(start).map_err(|_| EOVERFLOW)?;
+        buffer.get(start..).ok_or(EOVERFLOW)
+    }
+
+    /// Whether current may read the file: mode, owner, ACL and security module.
+    pub(crate) fn may_read(&self) -> Result {
+        // SAFETY: The path is referenced.
+        to_result(unsafe { ffi::pbm_may_read(&self.0) })
+    }
+
+    /// Opens the file for reading ahead, with the credentials `cred` and without counting it.
+    pub(crate) fn open_to_read_ahead(&self, cred: &Credential) -> Result<ARef<File>> {
+        let flags = bindings::O_RDONLY | bindings::O_LARGEFILE | bindings::O_NOATIME;
+        // SAFETY: The path is referenced, and so are the credentials.
+        let file = unsafe { ffi::kernel_file_open(&self.0, flags as i32, cred.as_ptr()) };
+        let file = kernel::error::from_err_ptr(file)?;
+        let file = NonNull::new(file).ok_or(EIO)?;
+        // SAFETY: It gave a reference of its own, to a file that is in no descriptor table.
         Ok(unsafe { ARef::from_raw(file.cast()) })
     }
 

@@ -1,55 +1,113 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Address spaces: what is mapped of a file, and mapping more of it.
+//! Address spaces: what is mapped of which file, what of it was touched, and mapping more of it.
+//!
+//! A *region* is what one page table covers: 512 pages on most machines.
 
 use super::ffi;
+use core::{
+    marker::PhantomData,
+    mem::MaybeUninit,
+    ptr::NonNull, //
+};
 use kernel::{
     bindings,
     fs::File,
-    mm::Mm,
+    mm::{
+        Mm,
+        MmWithUser, //
+    },
     page::PAGE_SHIFT,
-    task::Task, //
+    prelude::*,
+    sync::aref::ARef,
+    task::Task,
+    types::NotThreadSafe, //
 };
 
-/// Most mappings of one file in one address space that are looked at. An executable has one a
-/// `PT_LOAD`, and one or two more where a part was made read-only.
-pub(crate) const MAX_MAPPINGS: usize = 32;
+/// Bits of the address of a region.
+const REGION_SHIFT: usize = PAGE_SHIFT + 9;
 
-/// One mapping of a file: `struct pbm_mapping`.
-#[repr(C)]
-#[derive(Clone, Copy, Default)]
-pub(crate) struct Mapping {
-    start: usize,
-    end: usize,
-    /// The file's page at `start`.
-    first_page: u64,
+/// Words of a bitmap of the pages of a region.
+pub(crate) const REGION_WORDS: usize = 8;
+
+/// So many mappings are read at a time.
+const BATCH: usize = 16;
+
+/// The addresses of one page table, by number.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(crate) struct Region(usize);
+
+impl Region {
+    /// The region of an address.
+    pub(crate) fn of(address: usize) -> Self {
+        Self(address >> REGION_SHIFT)
+    }
+
+    /// The part of the addresses from `start` to `end` that is in the region.
+    pub(crate) fn part(self, start: usize, end: usize) -> (usize, usize) {
+        let first = self.0 << REGION_SHIFT;
+        let past = first.saturating_add(1 << REGION_SHIFT);
+        (start.max(first), end.min(past))
+    }
 }
 
-// C has an `unsigned long` for each.
-const _: () = assert!(size_of::<Mapping>() == 3 * size_of::<usize>());
+/// One mapping of a regular file.
+pub(crate) struct Area {
+    start: usize,
+    end: usize,
+    first_page: u64,
+    flags: u32,
+    file: ARef<File>,
+}
 
-impl Mapping {
-    /// The addresses from `start` to `end`, where the file is mapped from page `first_page` on.
-    #[cfg(CONFIG_KUNIT)]
-    pub(crate) fn new(start: usize, end: usize, first_page: u64) -> Self {
-        Self {
-            start,
-            end,
-            first_page,
-        }
+impl Area {
+    /// # Safety
+    ///
+    /// `area` was filled by the shim, and its reference on the file is given away here.
+    unsafe fn from_raw(area: &ffi::Area) -> Option<Self> {
+        let file = NonNull::new(area.file)?;
+        Some(Self {
+            start: area.start,
+            end: area.end,
+            first_page: area.first_page as u64,
+            flags: area.flags,
+            // SAFETY: By the contract. That somebody has the file in a descriptor table and uses
+            // its position does not matter here: nothing of this module does.
+            file: unsafe { ARef::from_raw(file.cast()) },
+        })
     }
 
-    /// How many pages it maps.
-    pub(crate) fn pages(&self) -> u64 {
-        (self.end.saturating_sub(self.start) >> PAGE_SHIFT) as u64
+    /// The file.
+    pub(crate) fn file(&self) -> &File {
+        &self.file
     }
 
-    /// The addresses of `pages` pages of the file from `first` on, as far as they are in here.
-    pub(crate) fn addresses(&self, first: u64, pages: u64) -> Option<(usize, usize)> {
+    /// Where it starts and ends.
+    pub(crate) fn addresses(&self) -> (usize, usize) {
+        (self.start, self.end)
+    }
+
+    /// Whether the program could write the file through it.
+    pub(crate) fn is_shared_for_writing(&self) -> bool {
+        self.flags & ffi::AREA_SHARED_WRITE != 0
+    }
+
+    /// Whether pages of it may be mapped before they are asked for.
+    pub(crate) fn is_mappable(&self) -> bool {
+        self.flags & ffi::AREA_MAPPABLE != 0
+    }
+
+    /// The page of the file that is mapped at `address`, which is in the area.
+    pub(crate) fn page_at(&self, address: usize) -> u64 {
+        let offset = address.saturating_sub(self.start) >> PAGE_SHIFT;
+        self.first_page.saturating_add(offset as u64)
+    }
+
+    /// The addresses of `pages` pages of the file from `first` on, as far as they are mapped here.
+    pub(crate) fn addresses_of(&self, first: u64, pages: u64) -> Option<(usize, usize)> {
+        let past = self.page_at(self.end);
         let from = first.max(self.first_page);
-        let to = first
-            .saturating_add(pages)
-            .min(self.first_page.saturating_add(self.pages()));
+        let to = first.saturating_add(pages).min(past);
         if from >= to {
             return None;
         }
@@ -61,131 +119,203 @@ impl Mapping {
     }
 }
 
-/// The mappings of one file in one address space, in ascending order of addresses.
-pub(crate) struct Mappings {
-    found: [Mapping; MAX_MAPPINGS],
-    count: usize,
+/// An address space whose page tables are there for as long as this is.
+pub(crate) struct Space<'a> {
+    mm: *mut bindings::mm_struct,
+    _mm: PhantomData<&'a Mm>,
 }
 
-impl Mappings {
-    /// Looks for mappings of `file` in `mm`, whose lock is held for reading.
-    ///
+impl<'a> Space<'a> {
     /// # Safety
     ///
-    /// The caller holds the mmap lock of `mm`.
-    unsafe fn find(mm: *mut bindings::mm_struct, file: &File) -> Self {
-        let mut mappings = Self {
-            found: [Mapping::default(); MAX_MAPPINGS],
-            count: 0,
-        };
-        // SAFETY: A referenced open file has an inode. The lock is held, so that the tree and what
-        // is in it stay. `found` has room for as many.
-        let count = unsafe {
-            let inode = (*file.as_ptr()).f_inode;
-            let found = mappings.found.as_mut_ptr();
-            ffi::pbm_mappings(mm, inode, found, MAX_MAPPINGS as u32)
-        };
-        mappings.count = count as usize;
-        mappings
+    /// `exit_mmap()` has announced the end of `mm` and waits for as long as the value lives.
+    pub(super) unsafe fn dying(mm: *mut bindings::mm_struct) -> Self {
+        Self {
+            mm,
+            _mm: PhantomData,
+        }
     }
 
-    /// The mappings.
-    pub(crate) fn as_slice(&self) -> &[Mapping] {
-        self.found.get(..self.count).unwrap_or_default()
+    /// One that has a user.
+    pub(crate) fn of(mm: &'a MmWithUser) -> Self {
+        Self {
+            mm: mm.as_raw(),
+            _mm: PhantomData,
+        }
     }
-}
 
-/// An address space that has lost its last user and is about to be taken apart.
-pub(crate) struct Dying(*mut bindings::mm_struct);
-
-impl Dying {
-    /// # Safety
-    ///
-    /// `exit_mmap()` has announced the end of `mm` and waits until the value is dropped.
-    pub(super) unsafe fn new(mm: *mut bindings::mm_struct) -> Self {
-        Self(mm)
+    /// `mm`, if it is that of current and current goes on to use it.
+    pub(crate) fn of_current(mm: &'a Mm) -> Option<Self> {
+        let task = Task::current_raw();
+        // SAFETY: `current` is valid, and only the task itself changes these.
+        let (own, flags) = unsafe { ((*task).mm, (*task).flags) };
+        (own == mm.as_raw() && flags & bindings::PF_EXITING == 0).then_some(Self {
+            mm: own,
+            _mm: PhantomData,
+        })
     }
 
     /// Whether a program ran in it: its exec succeeded, it was neither dumped nor reaped.
     pub(crate) fn ran(&self) -> bool {
-        // SAFETY: By the contract of `new`, the mm is there.
-        unsafe { ffi::pbm_mm_ran(self.0) }
+        // SAFETY: By the invariant of the type, the mm is there.
+        unsafe { ffi::pbm_mm_ran(self.mm) }
     }
 
-    /// The program's file, if there is one.
-    pub(crate) fn executable(&self) -> Option<&File> {
-        // SAFETY: Without users nobody changes `exe_file`; `__mmput()` drops it after
-        // `exit_mmap()`.
-        let file = unsafe { (*self.0).__bindgen_anon_1.exe_file };
-        if file.is_null() {
-            return None;
-        }
-        // SAFETY: The mm holds a reference until after this value is dropped. The file is in no
-        // descriptor table of a task that could use it without a lock: exec opened it.
-        Some(unsafe { File::from_raw_file(file) })
+    /// Locks it for reading.
+    pub(crate) fn lock(&self) -> Locked<'_> {
+        // SAFETY: The mm is there.
+        unsafe { bindings::mmap_read_lock(self.mm) };
+        Locked::new(self.mm)
     }
 
-    /// Sets a bit in `pages` for each page of `file` that is mapped, or was written and swapped
-    /// out since; bits past the end of `pages` are left out.
-    pub(crate) fn mark_mapped(&self, file: &File, pages: &mut [u64]) {
-        let bits = (pages.len() as u64).saturating_mul(u64::from(u64::BITS));
-        // SAFETY: The mm is there; nobody holds its lock for long any more.
-        unsafe { bindings::mmap_read_lock(self.0) };
-        // SAFETY: The lock is held.
-        let mappings = unsafe { Mappings::find(self.0, file) };
-        for mapping in mappings.as_slice() {
-            let Some((start, end)) = mapping.addresses(0, bits) else {
-                continue;
-            };
-            // SAFETY: The lock is held. By `addresses`, the bits from `first_page` on, one for each
-            // page between the addresses, are inside of `pages`.
-            unsafe {
-                ffi::pbm_mark_mapped(
-                    self.0,
-                    start,
-                    end,
-                    pages.as_mut_ptr(),
-                    mapping.first_page as usize,
-                );
-            }
-        }
-        // SAFETY: Locked above.
-        unsafe { bindings::mmap_read_unlock(self.0) };
+    /// Locks it for reading, unless somebody changes it.
+    pub(crate) fn try_lock(&self) -> Option<Locked<'_>> {
+        // SAFETY: The mm is there.
+        unsafe { bindings::mmap_read_trylock(self.mm) }.then(|| Locked::new(self.mm))
     }
 }
 
-/// The address space of current, while it is not exiting.
-pub(crate) struct Current<'a>(&'a Mm);
+/// An address space that is locked for reading.
+pub(crate) struct Locked<'a> {
+    mm: *mut bindings::mm_struct,
+    _mm: PhantomData<&'a Mm>,
+    _task: NotThreadSafe,
+}
 
-impl<'a> Current<'a> {
-    /// `mm`, if it is that of current and current goes on to use it.
-    pub(crate) fn new(mm: &'a Mm) -> Option<Self> {
-        let task = Task::current_raw();
-        // SAFETY: `current` is valid, and only the task itself changes these.
-        let (own, flags) = unsafe { ((*task).mm, (*task).flags) };
-        (own == mm.as_raw() && flags & bindings::PF_EXITING == 0).then_some(Self(mm))
+impl Drop for Locked<'_> {
+    fn drop(&mut self) {
+        // SAFETY: Locked by this task when the value was made.
+        unsafe { bindings::mmap_read_unlock(self.mm) };
+    }
+}
+
+impl Locked<'_> {
+    fn new(mm: *mut bindings::mm_struct) -> Self {
+        Self {
+            mm,
+            _mm: PhantomData,
+            _task: NotThreadSafe::default(),
+        }
     }
 
-    /// The mappings of `file`; none if current was killed.
-    pub(crate) fn mappings(&self, file: &File) -> Mappings {
-        let mm = self.0.as_raw();
-        // SAFETY: Current uses the mm.
-        unsafe { bindings::mmap_read_lock(mm) };
-        // SAFETY: The lock is held.
-        let mappings = unsafe { Mappings::find(mm, file) };
-        // SAFETY: Locked above.
-        unsafe { bindings::mmap_read_unlock(mm) };
-        mappings
+    /// All mappings of regular files, in ascending order of addresses; at most `max`.
+    pub(crate) fn areas(&self, max: usize) -> Result<KVVec<Area>> {
+        let mut areas = KVVec::new();
+        let mut from = 0;
+        loop {
+            let mut batch = [const { MaybeUninit::<ffi::Area>::uninit() }; BATCH];
+            // SAFETY: The mm is locked, and `batch` has room for as many.
+            let found = unsafe {
+                let to = batch.as_mut_ptr().cast();
+                ffi::pbm_areas(self.mm, from, to, BATCH as u32) as usize
+            };
+            let mut failed = None;
+            for raw in batch.iter().take(found) {
+                // SAFETY: Filled by the shim, and each is taken once.
+                let area = unsafe { Area::from_raw(raw.assume_init_ref()) };
+                let Some(area) = area else { continue };
+                from = area.end;
+                if areas.len() < max && failed.is_none() {
+                    failed = areas.push(area, GFP_KERNEL).err();
+                }
+            }
+            if let Some(error) = failed {
+                return Err(error.into());
+            }
+            if found < BATCH || areas.len() >= max {
+                return Ok(areas);
+            }
+        }
     }
 
-    /// Maps those of `pages` pages of `file` from `first` on that are cached and in `mapping`. It
-    /// does not read. Says how many pages it could have mapped.
-    pub(crate) fn map_cached(&self, file: &File, mapping: &Mapping, first: u64, pages: u64) -> u64 {
-        let Some((start, end)) = mapping.addresses(first, pages) else {
-            return 0;
+    /// The mapping of a regular file at `address`.
+    pub(crate) fn area_at(&self, address: usize) -> Option<Area> {
+        let mut area = MaybeUninit::uninit();
+        // SAFETY: The mm is locked; the area is filled if this says so, and taken once.
+        unsafe {
+            if !ffi::pbm_area_at(self.mm, address, area.as_mut_ptr()) {
+                return None;
+            }
+            Area::from_raw(area.assume_init_ref())
+        }
+    }
+
+    /// Sets a bit in `pages` for each page of the file that was touched through `area`: accessed,
+    /// or written and swapped out since. Bits past the end of `pages` are left out.
+    pub(crate) fn mark_touched(&self, area: &Area, pages: &mut [u64]) {
+        let bits = (pages.len() as u64).saturating_mul(u64::from(u64::BITS));
+        let Some((start, end)) = area.addresses_of(0, bits) else {
+            return;
         };
-        // SAFETY: Current uses the mm, and the file is open. That the addresses are still of a
-        // mapping of this file is checked under the lock.
-        unsafe { ffi::pbm_map_cached(self.0.as_raw(), file.as_ptr(), start, end) as u64 }
+        // SAFETY: The lock is held. By `addresses_of`, the bits from `first_page` on, one for each
+        // page between the addresses, are inside of `pages`.
+        unsafe {
+            ffi::pbm_mark_touched(
+                self.mm,
+                start,
+                end,
+                pages.as_mut_ptr(),
+                area.first_page as usize,
+            );
+        }
+    }
+
+    /// As [`Locked::mark_touched`], but the first bit is for the first page of the area.
+    pub(crate) fn mark_touched_from(&self, area: &Area, pages: &mut [u64]) {
+        let bits = pages.len().saturating_mul(u64::BITS as usize);
+        if area.end.saturating_sub(area.start) >> PAGE_SHIFT > bits {
+            return;
+        }
+        // SAFETY: The lock is held, and `pages` has a bit for each page of the area.
+        unsafe {
+            ffi::pbm_mark_touched(self.mm, area.start, area.end, pages.as_mut_ptr(), 0);
+        }
+    }
+
+    /// Forgets the accesses to the pages of `area` in `region` that were mapped since the last
+    /// call, which `known` remembers: mapped is not touched. After a fault at an address, that
+    /// page was touched, and what was mapped with it is around it. Without `forget` they are known
+    /// then, but count as touched.
+    pub(crate) fn settle(
+        &self,
+        area: &Area,
+        region: Region,
+        fault: Option<usize>,
+        known: &mut [u64; REGION_WORDS],
+        forget: bool,
+    ) {
+        let (start, end) = region.part(area.start, area.end);
+        if start >= end {
+            return;
+        }
+        let fault = fault.map_or(0, |address| address >> PAGE_SHIFT << PAGE_SHIFT);
+        // SAFETY: The lock is held; the addresses are in one region, for which `known` has a bit a
+        // page.
+        unsafe { ffi::pbm_settle(self.mm, start, end, fault, known.as_mut_ptr(), forget) };
+    }
+
+    /// Whether there is a page table for `address`.
+    pub(crate) fn has_table(&self, address: usize) -> bool {
+        // SAFETY: The lock is held.
+        unsafe { ffi::pbm_has_table(self.mm, address) }
+    }
+
+    /// Has the page at `address` of current's address space mapped by an ordinary fault, which
+    /// makes the page table. The lock may be dropped and taken meanwhile: mappings that were
+    /// looked up before may be gone.
+    pub(crate) fn fault_in(&self, address: usize) -> Result {
+        // SAFETY: The lock is held, as it is again when this returns.
+        if unsafe { ffi::pbm_fault_in(self.mm, address) } {
+            Ok(())
+        } else {
+            Err(EFAULT)
+        }
+    }
+
+    /// Maps those pages from `start` to `end`, in one region and in one mapping of `file`, that
+    /// are cached; where that is not what is there, nothing.
+    pub(crate) fn map_cached(&self, file: &File, start: usize, end: usize) {
+        // SAFETY: The lock is held, and the shim looks at what is mapped there.
+        unsafe { ffi::pbm_map_cached(self.mm, file.as_ptr(), start, end) };
     }
 }

@@ -16,6 +16,8 @@ pub(crate) mod exec;
 pub(crate) mod file;
 pub(crate) mod mm;
 pub(crate) mod page_cache;
+pub(crate) mod payer;
+pub(crate) mod pool;
 pub(crate) mod sysctl;
 pub(crate) mod task_work;
 pub(crate) mod time;

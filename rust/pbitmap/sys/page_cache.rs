@@ -2,8 +2,14 @@
 
 //! The page cache of a file: what is in it, and asking for more.
 
-use super::ffi;
-use core::mem::MaybeUninit;
+use super::{
+    ffi,
+    file::Path, //
+};
+use core::{
+    marker::PhantomData,
+    mem::MaybeUninit, //
+};
 use kernel::{
     bindings,
     error::to_result,
@@ -53,31 +59,64 @@ pub(crate) fn will_need(file: &File, first: u64, pages: u64) -> Result {
     to_result(unsafe { bindings::vfs_fadvise(file.as_ptr(), offset, len, WILL_NEED) })
 }
 
-/// Whether all of `pages` pages from `first` on are cached, or are being read. Cheaper than
-/// counting them with [`cached`].
-pub(crate) fn is_cached(file: &File, first: u64, pages: u64) -> bool {
-    // SAFETY: The file is open and so has a mapping.
-    unsafe { ffi::pbm_is_cached(file.as_ptr(), first as usize, pages as usize) }
+/// The cached pages of a file that need not be open.
+#[derive(Clone, Copy)]
+pub(crate) struct Mapping<'a> {
+    mapping: *mut bindings::address_space,
+    _file: PhantomData<&'a File>,
 }
 
-/// How many of `pages` pages from `first` on are cached, or are being read.
-pub(crate) fn cached(file: &File, first: u64, pages: u64) -> u64 {
-    let Some(last) = first.checked_add(pages.saturating_sub(1)) else {
-        return 0;
-    };
-    // SAFETY: The file is open and so has a mapping.
-    unsafe { ffi::pbm_cached_pages(file.as_ptr(), first as usize, last as usize) as u64 }
+impl<'a> Mapping<'a> {
+    /// Those of an open file.
+    pub(crate) fn of(file: &'a File) -> Self {
+        // SAFETY: An open file has a mapping, for as long as it is open.
+        let mapping = unsafe { (*file.as_ptr()).f_mapping };
+        Self {
+            mapping,
+            _file: PhantomData,
+        }
+    }
+
+    /// Those of the file at `path`, on a filesystem whose inodes have their own pages.
+    pub(crate) fn at(path: &'a Path) -> Self {
+        Self {
+            mapping: path.mapping(),
+            _file: PhantomData,
+        }
+    }
+
+    /// Whether all of `pages` pages from `first` on are cached, or are being read. Cheaper than
+    /// counting them with [`Mapping::cached`].
+    pub(crate) fn is_cached(self, first: u64, pages: u64) -> bool {
+        // SAFETY: The mapping is there for the lifetime of the borrow.
+        unsafe { ffi::pbm_is_cached(self.mapping, first as usize, pages as usize) }
+    }
+
+    /// How many of `pages` pages from `first` on are cached, or are being read.
+    pub(crate) fn cached(self, first: u64, pages: u64) -> u64 {
+        let Some(last) = first.checked_add(pages.saturating_sub(1)) else {
+            return 0;
+        };
+        // SAFETY: As above.
+        unsafe { ffi::pbm_cached_pages(self.mapping, first as usize, last as usize) as u64 }
+    }
 }
 
-/// Waits until none of `pages` pages from `first` on is being read.
-///
-/// # Errors
-///
-/// `EINTR` if current was killed meanwhile.
-pub(crate) fn wait(file: &File, first: u64, pages: u64) -> Result {
-    let last = first
-        .checked_add(pages.saturating_sub(1))
-        .ok_or(EOVERFLOW)?;
+/// Whether `page` is cached and up to date.
+pub(crate) fn is_ready(file: &File, page: u64) -> bool {
     // SAFETY: The file is open and so has a mapping.
-    to_result(unsafe { ffi::pbm_wait_for_pages(file.as_ptr(), first as usize, last as usize) })
+    unsafe { ffi::pbm_is_ready(file.as_ptr(), page as usize) }
+}
+
+/// How many requests the device under `file` takes at once; [`None`] if nobody knows.
+pub(crate) fn queue_depth(file: &File) -> Option<u32> {
+    // SAFETY: The file is open and so has a superblock.
+    let depth = unsafe { ffi::pbm_queue_depth(file.as_ptr()) };
+    (depth != 0).then_some(depth)
+}
+
+/// Pages of memory that could be had without swapping.
+pub(crate) fn available_pages() -> u64 {
+    // SAFETY: Reads counters.
+    unsafe { ffi::pbm_available_pages() as u64 }
 }

@@ -11,11 +11,17 @@ use kernel::{
     bindings,
     error::to_result,
     prelude::*,
-    sync::atomic::{
-        Acquire,
-        Atomic,
-        Relaxed,
-        Release, //
+    sync::{
+        atomic::{
+            Acquire,
+            Atomic,
+            AtomicFlag,
+            Full,
+            Relaxed,
+            Release, //
+        },
+        Arc,
+        ArcBorrow, //
     },
     task::Task,
     types::Opaque, //
@@ -84,6 +90,96 @@ unsafe extern "C" fn run<T: OnReturn>(head: *mut bindings::callback_head) {
     let queued = unsafe { KBox::from_raw(head.cast::<Queued<T>>()) };
     ManuallyDrop::into_inner(KBox::into_inner(queued).work).run();
     PENDING.fetch_sub(1, Release);
+}
+
+/// What a [`Repeated`] does, each time it was asked for.
+pub(crate) trait RepeatedWork: Send + Sync + 'static {
+    /// Does it, in the task that asked and with what it gave.
+    fn run(&self, argument: usize);
+}
+
+/// A work that needs no memory to be asked for, so that this may be done anywhere but in an NMI.
+/// It is queued once at a time.
+#[pin_data]
+pub(crate) struct Repeated {
+    #[pin]
+    head: Opaque<bindings::callback_head>,
+    asked: AtomicFlag,
+    argument: Atomic<usize>,
+    /// The reference that the queued work holds, as a raw pointer.
+    owner: Atomic<usize>,
+}
+
+impl Repeated {
+    /// Not asked for.
+    pub(crate) fn new() -> impl PinInit<Self> {
+        pin_init!(Self {
+            head: Opaque::zeroed(),
+            asked: AtomicFlag::new(false),
+            argument: Atomic::new(0),
+            owner: Atomic::new(0),
+        })
+    }
+
+    /// Has current do the work of `owner` before it next returns to user mode. False if it is
+    /// queued already, or current is about to exit. The caller sees to it that `owner` does not
+    /// lose its last reference meanwhile.
+    ///
+    /// # Safety
+    ///
+    /// `this` is inside of what `owner` refers to.
+    pub(crate) unsafe fn ask<T: RepeatedWork>(
+        owner: ArcBorrow<'_, T>,
+        this: &Self,
+        argument: usize,
+        _waiter: &Waiter,
+    ) -> bool {
+        if this.asked.xchg(true, Full) {
+            return false;
+        }
+        this.argument.store(argument, Relaxed);
+        let head = this.head.get();
+        let raw = Arc::into_raw(Arc::from(owner));
+        this.owner.store(raw.expose_provenance(), Relaxed);
+        // SAFETY: The flag gives the head to this caller; no queue has it.
+        unsafe { (*head).func = Some(Self::call::<T>) };
+        PENDING.fetch_add(1, Relaxed);
+        // SAFETY: The head is initialized, and the reference that was given away keeps it alive
+        // until its function has run.
+        let added = unsafe {
+            bindings::task_work_add(
+                Task::current_raw(),
+                head,
+                bindings::task_work_notify_mode_TWA_RESUME,
+            )
+        };
+        if added != 0 {
+            this.asked.store(false, Release);
+            // SAFETY: The work was refused, so that the reference is still ours.
+            drop(unsafe { Arc::from_raw(raw) });
+            PENDING.fetch_sub(1, Release);
+        }
+        added == 0
+    }
+
+    /// The function of the work.
+    ///
+    /// # Safety
+    ///
+    /// `head` is that of a `Repeated` which `ask::<T>` queued.
+    unsafe extern "C" fn call<T: RepeatedWork>(head: *mut bindings::callback_head) {
+        // SAFETY: By the contract; the queued work holds a reference on what it is in.
+        let this = unsafe { &*kernel::container_of!(Opaque::cast_from(head), Self, head) };
+        let argument = this.argument.load(Relaxed);
+        let raw = core::ptr::with_exposed_provenance::<T>(this.owner.load(Relaxed));
+        // SAFETY: `ask` gave the reference away, and it is taken back once.
+        let owner = unsafe { Arc::from_raw(raw) };
+        // A fault in what follows may ask again.
+        this.asked.store(false, Release);
+        owner.run(argument);
+        drop(owner);
+        PENDING.fetch_sub(1, Release);
+    }
 }
 
 /// Proof that somebody will wait for all works before the module goes: dropping it does.

@@ -1,21 +1,38 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Being told of the end of an address space before it is taken apart.
+//! Address spaces that are watched: each page fault that may map a file's page, and the end.
 //!
-//! An interval notifier, not a plain notifier: the release of a plain one waits for a grace period
-//! inside exit. The interval is one page that no program can map, so that nothing but the end
-//! calls it.
+//! The end comes from an interval notifier, not a plain notifier: the release of a plain one waits
+//! for a grace period inside exit. The interval is one page that no program can map, so that
+//! nothing but the end calls it. Faults come from tracepoints, see `shim/fault.c`, which look at
+//! nothing but address spaces that have a notifier.
 //!
 //! # Who owns what
 //!
-//! Each watch is in at most one list at a time. From [`Watches::add`] on it is in `live`; the
-//! callback moves it to `ended`. Whoever takes it out of a list, [`Watches::reap`] from `ended` or
-//! [`Watches::clear`] from either, removes the notifier, waits so for a callback that runs, and
-//! then frees it. A callback that finds its watch in no list leaves it to the one that took it.
+//! Each watch is in at most one list at a time, which owns it. From [`Watches::add`] on it is in
+//! one of `live`, by its mm; the callback moves it to `ended`. Whoever takes it out of a list,
+//! [`Watches::reap`] from `ended`, [`Watches::close`] from `live` or [`Watches::clear`] from
+//! either, removes the notifier, waits so for a callback that runs, and then gives its reference
+//! up. A callback that finds its watch in no list leaves it to the one that took it.
 //!
-//! The lock is a leaf: under it lists are changed and nothing else is done.
+//! A work that handles a fault, and a sampler, hold references of their own; the memory lives until
+//! the last is gone, but the mm has no notifier any more.
+//!
+//! The locks are leaves: under them lists are changed and nothing else is done.
 
-use super::mm::Dying;
+use super::{
+    ffi,
+    mm::Space,
+    task_work::{
+        Repeated,
+        RepeatedWork,
+        Waiter, //
+    },
+};
+use core::{
+    cell::UnsafeCell,
+    marker::PhantomData, //
+};
 use kernel::{
     bindings,
     list::{
@@ -31,21 +48,31 @@ use kernel::{
     },
     prelude::*,
     sync::{
+        aref::ARef,
         atomic::{
             Atomic,
-            Relaxed, //
+            AtomicFlag,
+            Full,
+            Relaxed,
+            Release, //
         },
         new_spinlock,
+        Arc,
         SpinLock, //
     },
     types::Opaque, //
 };
 
-/// What to do at the end of an address space.
+/// What to do about an address space.
 pub(crate) trait Watcher: Send + Sync + 'static {
     /// The mm has no users any more and still has its page tables. Runs in any task: nothing of
     /// current is to be used. May sleep; the end of the mm waits for it.
-    fn ended(&self, mm: &Dying);
+    fn ended(&self, space: &Space<'_>);
+
+    /// Current, which runs in `space`, had a page fault at `address`, which is handled, and returns
+    /// to user mode. Of faults of many threads at a time some are `missed`, from then on that is
+    /// true.
+    fn faulted(&self, space: &Space<'_>, address: usize, missed: bool);
 
     /// The watches that this one was added to, which it keeps alive.
     fn home(&self) -> &Watches<Self>
@@ -67,6 +94,10 @@ pub(crate) struct Watch<T: Watcher> {
     links: ListLinks,
     #[pin]
     notifier: Opaque<bindings::mmu_interval_notifier>,
+    #[pin]
+    faults: [Repeated; FAULTS],
+    missed: AtomicFlag,
+    mm: ARef<Mm>,
     watcher: T,
 }
 
@@ -83,6 +114,10 @@ unsafe impl<T: Watcher> Send for Watch<T> {}
 // SAFETY: As above.
 unsafe impl<T: Watcher> Sync for Watch<T> {}
 
+/// Faults of one address space that are followed up at a time: one a thread, and one of a parent
+/// that waits in `vfork()`.
+const FAULTS: usize = 4;
+
 /// One past the last address that a program can map: `TASK_SIZE_MAX` or more on every 64-bit
 /// machine, and still below the kernel's.
 const NEVER_MAPPED: usize = 1 << 63;
@@ -94,6 +129,16 @@ impl<T: Watcher> Watch<T> {
         invalidate_finish: None,
     };
     const OPS_REF: &'static bindings::mmu_interval_notifier_ops = &Self::OPS;
+
+    /// What is to be done about the address space.
+    pub(crate) fn watcher(&self) -> &T {
+        &self.watcher
+    }
+
+    /// The address space, if it still has a user.
+    pub(crate) fn mm(&self) -> Option<ARef<MmWithUser>> {
+        self.mm.mmget_not_zero()
+    }
 
     /// Called for ranges that meet the interval: those of a whole address space.
     ///
@@ -115,14 +160,14 @@ impl<T: Watcher> Watch<T> {
         let watch = unsafe { &*kernel::container_of!(Opaque::cast_from(notifier), Self, notifier) };
         {
             // SAFETY: `exit_mmap()` calls this before it takes anything apart, and waits.
-            let dying = unsafe { Dying::new(mm) };
-            watch.watcher.ended(&dying);
+            let space = unsafe { Space::dying(mm) };
+            watch.watcher.ended(&space);
         }
         watch.watcher.home().end(watch);
         true
     }
 
-    /// Removes the notifier and frees the watch.
+    /// Removes the notifier and gives the list's reference up.
     fn remove(this: ListArc<Self>) {
         // SAFETY: By the invariant the notifier is inserted: the watch comes from a list, and its
         // one owner is here. This is not a callback.
@@ -130,9 +175,20 @@ impl<T: Watcher> Watch<T> {
     }
 }
 
-struct Lists<T: Watcher> {
-    live: List<Watch<T>>,
-    ended: List<Watch<T>>,
+impl<T: Watcher> RepeatedWork for Watch<T> {
+    fn run(&self, address: usize) {
+        if let Some(space) = Space::of_current(&self.mm) {
+            self.watcher
+                .faulted(&space, address, self.missed.load(Relaxed));
+        }
+    }
+}
+
+/// Lists of live watches, so that few share a lock.
+const BUCKETS: usize = 64;
+
+struct Ended<T: Watcher> {
+    list: List<Watch<T>>,
     waiting: usize,
 }
 
@@ -140,26 +196,35 @@ struct Lists<T: Watcher> {
 #[pin_data]
 pub(crate) struct Watches<T: Watcher> {
     #[pin]
-    lists: SpinLock<Lists<T>>,
-    live: Atomic<u64>,
+    live: [SpinLock<List<Watch<T>>>; BUCKETS],
+    #[pin]
+    ended: SpinLock<Ended<T>>,
+    count: Atomic<u64>,
 }
 
 impl<T: Watcher> Watches<T> {
     /// None yet.
     pub(crate) fn new() -> impl PinInit<Self> {
         pin_init!(Self {
-            lists <- new_spinlock!(Lists {
-                live: List::new(),
-                ended: List::new(),
+            live <- pin_init::pin_init_array_from_fn(|_| new_spinlock!(List::new())),
+            ended <- new_spinlock!(Ended {
+                list: List::new(),
                 waiting: 0,
             }),
-            live: Atomic::new(0),
+            count: Atomic::new(0),
         })
     }
 
     /// How many have not ended.
     pub(crate) fn live(&self) -> u64 {
-        self.live.load(Relaxed)
+        self.count.load(Relaxed)
+    }
+
+    fn bucket(&self, mm: *const bindings::mm_struct) -> &SpinLock<List<Watch<T>>> {
+        // Structures of that size differ in the bits above these.
+        let index = (mm.addr() >> 8) % BUCKETS;
+        #[allow(clippy::indexing_slicing, reason = "the remainder is below the length")]
+        &self.live[index]
     }
 
     /// Watches `mm`.
@@ -167,16 +232,19 @@ impl<T: Watcher> Watches<T> {
     /// # Errors
     ///
     /// `ENOMEM`, or `EINTR` if a signal is pending.
-    pub(crate) fn add(&self, mm: &MmWithUser, watcher: T) -> Result {
+    pub(crate) fn add(&self, mm: &MmWithUser, watcher: T) -> Result<Arc<Watch<T>>> {
+        let mm: &Mm = mm;
         let watch = ListArc::pin_init(
             try_pin_init!(Watch {
                 links <- ListLinks::new(),
                 notifier: Opaque::uninit(),
+                faults <- pin_init::pin_init_array_from_fn(|_| Repeated::new()),
+                missed: AtomicFlag::new(false),
+                mm: ARef::from(mm),
                 watcher,
             }? Error),
             GFP_KERNEL,
         )?;
-        let mm: &Mm = mm;
         // SAFETY: The mm has users. The notifier is at an address that it keeps until it is
         // removed; a notifier need not be initialized before it is inserted.
         kernel::error::to_result(unsafe {
@@ -188,56 +256,200 @@ impl<T: Watcher> Watches<T> {
                 Watch::<T>::OPS_REF,
             )
         })?;
-        self.live.fetch_add(1, Relaxed);
+        self.count.fetch_add(1, Relaxed);
+        let found = watch.clone_arc();
         // INVARIANT: It was inserted just now.
-        self.lists.lock().live.push_back(watch);
-        Ok(())
+        self.bucket(mm.as_raw()).lock().push_back(watch);
+        Ok(found)
+    }
+
+    /// Has current handle the fault at `address` when it returns, if `mm` is watched.
+    ///
+    /// Under the lock, so that the list keeps the watch: with interrupts off it must not be freed.
+    fn fault(&self, mm: *const bindings::mm_struct, address: usize, waiter: &Waiter) {
+        let bucket = self.bucket(mm).lock();
+        let found = bucket
+            .iter()
+            .find(|watch| watch.mm.as_raw().cast_const() == mm);
+        if let Some(watch) = found {
+            let asked = watch.faults.iter().any(|fault| {
+                // SAFETY: The works are inside of the watch.
+                unsafe { Repeated::ask(watch, fault, address, waiter) }
+            });
+            if !asked {
+                watch.missed.store(true, Relaxed);
+            }
+        }
+    }
+
+    /// Those live watches that `wanted` says yes to. It is called under a lock and must not sleep.
+    pub(crate) fn collect(&self, wanted: impl Fn(&T) -> bool) -> Result<KVVec<Arc<Watch<T>>>> {
+        let mut all = KVVec::with_capacity(self.live() as usize + BUCKETS, GFP_KERNEL)?;
+        for bucket in &self.live {
+            for watch in bucket.lock().iter() {
+                // Those for whom there is no room any more come the next time.
+                if wanted(&watch.watcher) && all.push_within_capacity(Arc::from(watch)).is_err() {
+                    return Ok(all);
+                }
+            }
+        }
+        Ok(all)
+    }
+
+    /// Takes `watch` out of the live ones; [`None`] if somebody else did.
+    fn take(&self, watch: &Watch<T>) -> Option<ListArc<Watch<T>>> {
+        // SAFETY: A watch comes into the list of its bucket once, when it is added, and into
+        // `ended` only after it was taken out here.
+        let taken = unsafe { self.bucket(watch.mm.as_raw()).lock().remove(watch) };
+        if taken.is_some() {
+            self.count.fetch_sub(1, Relaxed);
+        }
+        taken
     }
 
     /// Moves a watch whose mm has ended to the list of those to reap.
     fn end(&self, watch: &Watch<T>) {
+        let Some(owned) = self.take(watch) else {
+            return;
+        };
         let waiting = {
-            let mut lists = self.lists.lock();
-            // SAFETY: The watch is in `live` or in no list: it comes into `ended` only here, once,
-            // since an mm ends once; and its owner takes it out of the list it is in.
-            let Some(owned) = (unsafe { lists.live.remove(watch) }) else {
-                return;
-            };
-            lists.ended.push_back(owned);
-            self.live.fetch_sub(1, Relaxed);
-            lists.waiting = lists.waiting.saturating_add(1);
-            lists.waiting
+            let mut ended = self.ended.lock();
+            ended.list.push_back(owned);
+            ended.waiting = ended.waiting.saturating_add(1);
+            ended.waiting
         };
         // The watch may be in another's hands now, but not freed: that waits for this callback.
         watch.watcher.reap_later(waiting);
     }
 
+    /// Watches an address space no longer that goes on to live. It pays nothing any more.
+    pub(crate) fn close(&self, watch: &Watch<T>) {
+        if let Some(owned) = self.take(watch) {
+            Watch::remove(owned);
+        }
+    }
+
     /// Frees the watches of address spaces that have ended.
     pub(crate) fn reap(&self) {
-        self.remove_while(|lists| {
-            let watch = lists.ended.pop_front()?;
-            lists.waiting = lists.waiting.saturating_sub(1);
-            Some(watch)
-        });
+        loop {
+            let watch = {
+                let mut ended = self.ended.lock();
+                ended.waiting = ended.waiting.saturating_sub(1);
+                ended.list.pop_front()
+            };
+            match watch {
+                Some(watch) => Watch::remove(watch),
+                None => return,
+            }
+        }
     }
 
     /// Ends all watches. Their callbacks have returned then, and none is called any more. No watch
     /// may be added meanwhile or later.
     pub(crate) fn clear(&self) {
-        self.remove_while(|lists| {
-            let watch = lists.live.pop_front()?;
-            self.live.fetch_sub(1, Relaxed);
-            Some(watch)
-        });
+        for bucket in &self.live {
+            loop {
+                let Some(watch) = bucket.lock().pop_front() else {
+                    break;
+                };
+                self.count.fetch_sub(1, Relaxed);
+                Watch::remove(watch);
+            }
+        }
         self.reap();
     }
+}
 
-    fn remove_while(&self, mut next: impl FnMut(&mut Lists<T>) -> Option<ListArc<Watch<T>>>) {
-        loop {
-            let Some(watch) = next(&mut self.lists.lock()) else {
-                return;
-            };
-            Watch::remove(watch);
+/// What faults are handed to.
+trait OnFault: Send + Sync {
+    /// Current, whose address space is `mm`, has a page fault. Interrupts are off.
+    fn fault(&self, mm: *const bindings::mm_struct, address: usize);
+}
+
+/// Watches whose address spaces' faults are seen.
+struct Faults<T: Watcher, H: AsRef<Watches<T>> + Send + Sync> {
+    home: H,
+    waiter: Waiter,
+    _watcher: PhantomData<fn() -> T>,
+}
+
+impl<T: Watcher, H: AsRef<Watches<T>> + Send + Sync> OnFault for Faults<T, H> {
+    fn fault(&self, mm: *const bindings::mm_struct, address: usize) {
+        self.home.as_ref().fault(mm, address, &self.waiter);
+    }
+}
+
+/// The one that is told of faults.
+struct Slot {
+    taken: AtomicFlag,
+    faults: UnsafeCell<Option<KBox<dyn OnFault>>>,
+}
+
+// SAFETY: `faults` is written only while no probe is registered, by the one `FaultProbe` that
+// `taken` admits, and read only by the probe.
+unsafe impl Sync for Slot {}
+
+static SLOT: Slot = Slot {
+    taken: AtomicFlag::new(false),
+    faults: UnsafeCell::new(None),
+};
+
+/// Faults of watched address spaces are handed to their watchers while this lives.
+pub(crate) struct FaultProbe {
+    registered: bool,
+}
+
+impl FaultProbe {
+    /// Looks at faults, if the kernel can tell of them: x86 does. Without it what was mapped beside
+    /// a page counts as touched.
+    ///
+    /// # Errors
+    ///
+    /// `EBUSY` if there is a probe, `ENOMEM`.
+    pub(crate) fn new<T: Watcher, H>(home: H) -> Result<Self>
+    where
+        H: AsRef<Watches<T>> + Send + Sync + 'static,
+    {
+        let faults = KBox::new(
+            Faults {
+                home,
+                waiter: Waiter::new(),
+                _watcher: PhantomData,
+            },
+            GFP_KERNEL,
+        )?;
+        if SLOT.taken.xchg(true, Full) {
+            return Err(EBUSY);
         }
+        // SAFETY: No probe is registered, and nobody else passed the flag.
+        unsafe { *SLOT.faults.get() = Some(faults) };
+        // SAFETY: The slot is set.
+        let registered = unsafe { ffi::pbm_fault_register() };
+        Ok(Self { registered })
+    }
+}
+
+impl Drop for FaultProbe {
+    fn drop(&mut self) {
+        if self.registered {
+            // SAFETY: Registered by `new`. No probe runs any more afterwards.
+            unsafe { ffi::pbm_fault_unregister() };
+        }
+        // SAFETY: No probe runs. Dropping the waiter waits for the works that were asked for.
+        drop(unsafe { (*SLOT.faults.get()).take() });
+        SLOT.taken.store(false, Release);
+    }
+}
+
+/// Called by `shim/fault.c`.
+///
+/// # Safety
+///
+/// `mm` is that of current; the probe is registered.
+#[no_mangle]
+unsafe extern "C" fn pbm_fault(mm: *mut bindings::mm_struct, address: usize) {
+    // SAFETY: The slot is written only while no probe is registered.
+    if let Some(faults) = unsafe { &*SLOT.faults.get() } {
+        faults.fault(mm, address);
     }
 }

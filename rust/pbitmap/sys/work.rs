@@ -15,6 +15,11 @@ use kernel::{
 pub(crate) trait Run: Send + Sync {
     /// Does it. May sleep.
     fn run(&self);
+
+    /// After how many milliseconds it is to be done once more, without being asked.
+    fn again(&self) -> Option<u32> {
+        None
+    }
 }
 
 /// Something that can be asked for and is then done on the unbound workqueue. It is never done
@@ -116,6 +121,9 @@ impl<T: Run> Chore<T> {
             &*kernel::container_of!(Opaque::cast_from(delayed), Self, work)
         };
         chore.subject.run();
+        if let Some(delay) = chore.subject.again() {
+            chore.request(delay);
+        }
     }
 }
 

@@ -18,7 +18,6 @@ use super::{
         slot::{
             file_bytes,
             profile_bytes,
-            rewrite_executable,
             slot_size_for,
             Builder,
             FileIdentity,
@@ -30,8 +29,6 @@ use super::{
         MAX_SLOT, //
     },
     sample::{
-        build,
-        reseal,
         template,
         IDENTITY,
         SLOT, //
@@ -281,58 +278,6 @@ mod tests {
     }
 
     #[test]
-    fn rewriting_makes_the_next_generation() -> Result {
-        let mut slot = [0; SLOT];
-        build(&mut slot, 4, &[1])?;
-        let old = Slot::parse(&slot, &IDENTITY)?;
-        let mut out = [0xee; SLOT];
-        let used = rewrite_executable(&old, &mut out, &[0b1110], 1_700_000_000)?;
-        assert_eq!(used, old.bytes().len());
-        assert!(out[used..].iter().all(|byte| *byte == 0));
-
-        let new = Slot::parse(&out, &IDENTITY)?;
-        assert_eq!(new.header().generation, 5);
-        assert_eq!(new.header().updated, 1_700_000_000);
-        assert_eq!(new.header().build_id(), old.header().build_id());
-        assert_eq!(new.header().elf_size, old.header().elf_size);
-        let profile = new.default_profile().ok_or(Error::BadRecord)?;
-        assert_eq!(profile.record.runs, 1);
-        assert_eq!(profile.record.last_used, 1_700_000_000);
-        let file = new.executable(&profile).ok_or(Error::BadRecord)?;
-        assert!(!file.is_truncated());
-        let plane = file.plane(0).ok_or(Error::BadRecord)?;
-        assert_eq!(plane.count(), 3);
-        assert_eq!(plane.next_set(0), Some(1));
-        Ok(())
-    }
-
-    #[test]
-    fn the_used_part_is_room_enough_to_rewrite() -> Result {
-        let mut slot = [0; SLOT];
-        build(&mut slot, 4, &[1])?;
-        let old = Slot::parse(&slot, &IDENTITY)?;
-        let mut out = [0; SLOT];
-        let exact = &mut out[..360];
-        assert_eq!(rewrite_executable(&old, exact, &[1], 1), Ok(360));
-        let short = &mut out[..359];
-        let error = rewrite_executable(&old, short, &[1], 1);
-        assert_eq!(error, Err(Error::NoRoom));
-        Ok(())
-    }
-
-    #[test]
-    fn nothing_is_written_past_the_slot() -> Result {
-        let mut slot = [0; SLOT];
-        build(&mut slot, 4, &[1])?;
-        let old = Slot::parse(&slot, &IDENTITY)?;
-        let mut out = [0xee; SLOT + 8];
-        let _ = rewrite_executable(&old, &mut out, &[0xff; 100], 1)?;
-        assert_eq!(out[SLOT..], [0xee; 8]);
-        assert_eq!(out[SLOT - 1], 0);
-        Ok(())
-    }
-
-    #[test]
     fn files_of_a_dropped_profile_go_with_it() -> Result {
         let mut buffer = [0; SLOT];
         let mut builder = Builder::new(&mut buffer, &template(), 1, 1)?;
@@ -342,101 +287,6 @@ mod tests {
         let _ = builder.finish(1, 0)?;
         let slot = Slot::parse(&buffer, &IDENTITY)?;
         assert_eq!(slot.header().file_count, 0);
-        Ok(())
-    }
-
-    #[test]
-    fn rewriting_keeps_what_it_does_not_know() -> Result {
-        let mut slot = [0; SLOT];
-        build(&mut slot, 4, &[1])?;
-        slot[0x10] = 0x40;
-        slot[0x70] = 0x41;
-        slot[128 + 0x30] = 0x42;
-        slot[192 + 0x70] = 0x43;
-        reseal(&mut slot);
-        let old = Slot::parse(&slot, &IDENTITY)?;
-        let mut out = [0; SLOT];
-        let _ = rewrite_executable(&old, &mut out, &[1], 1)?;
-        assert_eq!(out[0x10], 0x40);
-        assert_eq!(out[0x70], 0x41);
-        assert_eq!(out[128 + 0x30], 0x42);
-        assert_eq!(out[192 + 0x70], 0x43);
-        Ok(())
-    }
-
-    #[test]
-    fn pages_past_the_record_are_cut_and_marked() -> Result {
-        let mut slot = [0; SLOT];
-        build(&mut slot, 4, &[1])?;
-        let old = Slot::parse(&slot, &IDENTITY)?;
-        let mut out = [0; SLOT];
-        let _ = rewrite_executable(&old, &mut out, &[0xff; 100], 1)?;
-        let new = Slot::parse(&out, &IDENTITY)?;
-        let profile = new.default_profile().ok_or(Error::BadRecord)?;
-        let file = new.executable(&profile).ok_or(Error::BadRecord)?;
-        assert!(file.is_truncated());
-        assert_eq!(file.plane(0).map(|plane| plane.count()), Some(300));
-        Ok(())
-    }
-
-    #[test]
-    fn clear_bits_past_the_record_are_no_loss() -> Result {
-        let mut slot = [0; SLOT];
-        build(&mut slot, 4, &[1])?;
-        slot[192 + 2] = 1;
-        reseal(&mut slot);
-        let old = Slot::parse(&slot, &IDENTITY)?;
-        let mut pages = [0; 100];
-        pages[37] = 0b1111;
-        let mut out = [0; SLOT];
-        let _ = rewrite_executable(&old, &mut out, &pages, 1)?;
-        let new = Slot::parse(&out, &IDENTITY)?;
-        let profile = new.default_profile().ok_or(Error::BadRecord)?;
-        let file = new.executable(&profile).ok_or(Error::BadRecord)?;
-        assert!(!file.is_truncated());
-        Ok(())
-    }
-
-    #[test]
-    fn a_record_without_a_plane_gets_one() -> Result {
-        let mut buffer = [0; SLOT];
-        let mut builder = Builder::new(&mut buffer, &template(), 1, 1)?;
-        let _ = builder.profile(&DEFAULT)?;
-        let _ = builder.file(&executable(300, &[]))?;
-        let _ = builder.finish(1, 0)?;
-        let old = Slot::parse(&buffer, &IDENTITY)?;
-        let mut out = [0; SLOT];
-        let used = rewrite_executable(&old, &mut out, &[0xff; 38], 1)?;
-        assert_eq!(used, 320 + 40);
-        let new = Slot::parse(&out, &IDENTITY)?;
-        let profile = new.default_profile().ok_or(Error::BadRecord)?;
-        let file = new.executable(&profile).ok_or(Error::BadRecord)?;
-        assert_eq!(file.plane(0).map(|plane| plane.count()), Some(300));
-        let error = rewrite_executable(&old, &mut out[..320], &[0xff; 38], 1);
-        assert_eq!(error, Err(Error::NoRoom));
-        Ok(())
-    }
-
-    #[test]
-    fn without_a_record_nothing_is_rewritten() -> Result {
-        let mut buffer = [0; SLOT];
-        let builder = Builder::new(&mut buffer, &template(), 0, 0)?;
-        let _ = builder.finish(1, 0)?;
-        let old = Slot::parse(&buffer, &IDENTITY)?;
-        let mut out = [0; SLOT];
-        let error = rewrite_executable(&old, &mut out, &[1], 1);
-        assert_eq!(error, Err(Error::NoExecutable));
-        Ok(())
-    }
-
-    #[test]
-    fn the_last_generation_is_not_overrun() -> Result {
-        let mut slot = [0; SLOT];
-        build(&mut slot, u64::MAX, &[1])?;
-        let old = Slot::parse(&slot, &IDENTITY)?;
-        let mut out = [0; SLOT];
-        let error = rewrite_executable(&old, &mut out, &[1], 1);
-        assert_eq!(error, Err(Error::GenerationExhausted));
         Ok(())
     }
 

@@ -123,6 +123,7 @@ mod tests {
             shstrndx: 30,
             stack_flags: 6,
             stack_index: 9,
+            shentsize: 64,
             ..UndoRecord::default()
         };
         let mut file = [0xaa; 100];
@@ -132,6 +133,7 @@ mod tests {
         assert_eq!(read.shoff, 120_000);
         assert_eq!(read.shnum, 31);
         assert_eq!(read.stack_index, 9);
+        assert_eq!(read.shentsize, 64);
 
         assert_eq!(UndoRecord::parse(&file[..99]).err(), Some(Error::BadMagic));
         assert_eq!(UndoRecord::parse(&file[..63]).err(), Some(Error::Truncated));

@@ -1,48 +1,73 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Which pages of a file are in the page cache, and how to get them out. */
+/*
+ * Which pages of a file are in the page cache, and how to get them out.
+ *
+ * Pages that are still being read count as well: cachestat() sees them, mincore()
+ * does not. So what was asked for is there at once, and what was dropped is gone,
+ * instead of arriving a moment later.
+ */
 #ifndef CACHE_H
 #define CACHE_H
 
 #include <err.h>
 #include <fcntl.h>
-#include <stdlib.h>
-#include <sys/mman.h>
+#include <linux/mman.h>
+#include <stddef.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
-/* One byte a page, bit 0 for "in the cache"; the caller frees it. */
-static inline unsigned char *cache_state(const char *path, size_t *pages)
+static inline int cache_open(const char *path)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	unsigned char *state;
-	struct stat st;
-	void *map;
 
-	if (fd < 0 || fstat(fd, &st))
+	if (fd < 0)
 		err(2, "%s", path);
-	*pages = (st.st_size + 4095) / 4096;
-	state = calloc(*pages + 1, 1);
-	if (!state)
-		err(2, "calloc");
-	if (*pages) {
-		map = mmap(NULL, *pages * 4096, PROT_READ, MAP_SHARED, fd, 0);
-		if (map == MAP_FAILED || mincore(map, *pages * 4096, state))
-			err(2, "%s: mincore", path);
-		munmap(map, *pages * 4096);
-	}
-	close(fd);
-	return state;
+	return fd;
+}
+
+/* How many of @pages pages from @first on are in the cache; @pages is not 0. */
+static inline size_t cache_in_range(int fd, size_t first, size_t pages)
+{
+	struct cachestat_range range = { first * 4096, pages * 4096 };
+	struct cachestat state;
+
+	if (syscall(SYS_cachestat, fd, &range, &state, 0))
+		err(2, "cachestat");
+	return state.nr_cache;
+}
+
+static inline size_t cache_pages(int fd)
+{
+	struct stat st;
+
+	if (fstat(fd, &st))
+		err(2, "fstat");
+	return (st.st_size + 4095) / 4096;
 }
 
 static inline size_t cache_count(const char *path)
 {
-	size_t pages, count = 0;
-	unsigned char *state = cache_state(path, &pages);
+	int fd = cache_open(path);
+	size_t pages = cache_pages(fd);
+	size_t count = pages ? cache_in_range(fd, 0, pages) : 0;
 
-	for (size_t i = 0; i < pages; i++)
-		count += state[i] & 1;
-	free(state);
+	close(fd);
 	return count;
+}
+
+/* Call @tell for each of @pages pages from @first on that is in the cache. */
+static inline void cache_each(int fd, size_t first, size_t pages, void (*tell)(size_t page))
+{
+	size_t count = pages ? cache_in_range(fd, first, pages) : 0;
+
+	if (count == pages) {
+		for (size_t i = 0; i < pages; i++)
+			tell(first + i);
+	} else if (count) {
+		cache_each(fd, first, pages / 2, tell);
+		cache_each(fd, first + pages / 2, pages - pages / 2, tell);
+	}
 }
 
 /* Drop a file's pages; returns how many stay. */
@@ -51,11 +76,9 @@ static inline size_t cache_evict(const char *path)
 	size_t left = 1;
 
 	/* Pages on their way in or out cannot be dropped: wait for them. */
-	for (int i = 0; i < 50 && left; i++) {
-		int fd = open(path, O_RDONLY | O_CLOEXEC);
+	for (int i = 0; i < 500 && left; i++) {
+		int fd = cache_open(path);
 
-		if (fd < 0)
-			err(2, "%s", path);
 		fsync(fd);
 		posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
 		close(fd);

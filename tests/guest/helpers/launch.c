@@ -2,10 +2,11 @@
 /*
  * launch - run a program and say what its start cost.
  *
- *	launch [-d] [-e FILE]... [-u UID] [-o OUT] -- PROGRAM ARGUMENT...
+ *	launch [-d] [-e FILE]... [-r ROOT] [-u UID] [-o OUT] -- PROGRAM ARGUMENT...
  *
  *	-d        drop all caches first (sync, drop_caches)
  *	-e FILE   drop only this file from the page cache, and insist on it
+ *	-r ROOT   run it with this root directory
  *	-u UID    run as this user and group, without capabilities
  *	-o OUT    write the result to OUT as shell assignments (default: standard error)
  *
@@ -28,14 +29,14 @@
 
 int main(int argc, char **argv)
 {
-	const char *evict[16];
+	const char *evict[16], *root = NULL;
 	int evicts = 0, drop = 0, opt, status = -1, st;
 	struct rusage sum = { 0 }, usage;
 	FILE *out = stderr;
 	uid_t uid = 0;
 	pid_t child, pid;
 
-	while ((opt = getopt(argc, argv, "+de:u:o:")) != -1) {
+	while ((opt = getopt(argc, argv, "+de:r:u:o:")) != -1) {
 		switch (opt) {
 		case 'd':
 			drop = 1;
@@ -44,6 +45,9 @@ int main(int argc, char **argv)
 			if (evicts == 16)
 				errx(2, "too many -e");
 			evict[evicts++] = optarg;
+			break;
+		case 'r':
+			root = optarg;
 			break;
 		case 'u':
 			uid = atoi(optarg);
@@ -80,6 +84,8 @@ int main(int argc, char **argv)
 	if (child < 0)
 		err(2, "fork");
 	if (!child) {
+		if (root && (chroot(root) || chdir("/")))
+			err(126, "%s", root);
 		if (uid && (setgroups(0, NULL) || setresgid(uid, uid, uid) ||
 			    setresuid(uid, uid, uid)))
 			err(126, "user %d", uid);

@@ -14,6 +14,7 @@
  *	say:TEXT                 print TEXT
  *	exit:N  kill:SIGNAL      end in this way
  *	pause                    sleep until a signal
+ *	input                    wait for a byte of standard input
  *	msleep:N                 sleep N milliseconds
  *	thread-exit              start a thread that ends the whole process (status 9)
  *	exec:PATH                execute PATH without arguments
@@ -230,6 +231,10 @@ static int run(int argc, char **argv)
 			syscall2(__NR_kill, syscall0(__NR_getpid), n);
 		} else if (starts_with(arg, "pause")) {
 			syscall0(__NR_pause);
+		} else if (starts_with(arg, "input")) {
+			char byte;
+
+			syscall3(__NR_read, 0, &byte, 1);
 		} else if (starts_with(arg, "msleep:")) {
 			long ts[2];
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * resident FILE - the numbers of the file's pages that are in the page cache
+ * resident FILE - the numbers of the file's pages that are in the page cache, or
+ *                 are being read
  * resident -c FILE - how many there are
  * resident -e FILE - drop them (status 1 if some stay)
  */
@@ -8,10 +9,14 @@
 #include <string.h>
 #include "cache.h"
 
+static void print(size_t page)
+{
+	printf("%zu\n", page);
+}
+
 int main(int argc, char **argv)
 {
-	unsigned char *state;
-	size_t pages;
+	int fd;
 
 	if (argc == 3 && !strcmp(argv[1], "-e"))
 		return cache_evict(argv[2]) != 0;
@@ -19,9 +24,7 @@ int main(int argc, char **argv)
 		return printf("%zu\n", cache_count(argv[2])) < 0;
 	if (argc != 2)
 		errx(2, "usage: resident [-c|-e] FILE");
-	state = cache_state(argv[1], &pages);
-	for (size_t i = 0; i < pages; i++)
-		if (state[i] & 1)
-			printf("%zu\n", i);
+	fd = cache_open(argv[1]);
+	cache_each(fd, 0, cache_pages(fd), print);
 	return 0;
 }

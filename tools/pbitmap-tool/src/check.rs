@@ -9,10 +9,27 @@ use clap::Args;
 
 use crate::{
     inspect::{Inspection, State},
-    report::{Pages, Report},
-    show::gap_pages,
+    report::Report,
+    selection::Selection,
+    system::System,
     target::Target,
 };
+
+/// What `--help` says at its end.
+pub const HELP: &str = "\
+Exit codes:
+  0  valid and armed: the kernel will use it; also if nothing was recorded yet
+  1  a file cannot be read, or is no program
+  2  the command line was wrong
+  3  not annotated: there is no bitmap
+  4  disarmed: the bitmap is valid, but strip or objcopy have cleared the marker
+  5  stale: the bitmap was made for another version of the file
+  6  corrupt: there is a section, but no valid bitmap in it
+With several files: that of the first for which it is not 0.
+
+Examples:
+  pbitmap-tool check ./program
+  pbitmap-tool check --json /usr/local/bin/*";
 
 /// What to check and how to say it.
 #[derive(Args, Clone, Debug, Default)]
@@ -38,13 +55,13 @@ pub fn exit_code(state: State) -> u8 {
 }
 
 /// Checks the program at `path`; gives its state, and the text to print.
-pub fn check(path: &Path, options: &Options) -> Result<(State, String)> {
+pub fn check(path: &Path, options: &Options, system: &System) -> Result<(State, String)> {
     let target = Target::open(path)?;
     let contents = target.contents()?;
     let inspection = Inspection::new(&contents)?;
     let mut text = String::new();
     if options.json {
-        let report = Report::new(path, &inspection, gap_pages());
+        let report = Report::new(path, &inspection, system.gap_pages());
         text = serde_json::to_string(&report)? + "\n";
     } else if !options.quiet {
         let path = path.display();
@@ -61,11 +78,11 @@ pub fn describe(inspection: &Inspection<'_>) -> String {
     let chosen = inspection.section.map(|section| section.chosen);
     match (inspection.state(), chosen) {
         (State::Valid, Some(Ok((index, slot)))) => {
-            let pages = Pages::of(&slot);
+            let pages = Selection::of(&slot).pages();
             let header = slot.header();
             let recorded = match header.updated {
                 0 => "nothing recorded yet".to_owned(),
-                _ => format!("{} of {} pages", pages.bitmap.count(), pages.total),
+                _ => format!("{} of {} pages", pages.count(), pages.total),
             };
             let generation = header.generation;
             format!("valid and armed: slot {index}, generation {generation}, {recorded}")

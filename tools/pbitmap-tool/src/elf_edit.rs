@@ -27,7 +27,7 @@ use pbitmap_core::format::{
     PF_PBITMAP, SECTION_NAME, SHT_PRESENT_BITMAP,
 };
 
-use crate::image::{with_shentsize, Image, Unsupported};
+use crate::image::{Image, Unsupported};
 
 const SHT_STRTAB: u32 = 3;
 
@@ -143,7 +143,7 @@ pub fn annotate(image: &Image, slots: Vec<u8>) -> Result<Edit, Unsupported> {
         shoff: image.header.e_shoff,
         shnum: image.header.e_shnum,
         shstrndx: image.header.e_shstrndx,
-        reserved: with_shentsize(image.header.e_shentsize),
+        shentsize: image.header.e_shentsize,
         stack_flags: image.stack.p_flags,
         stack_offset: image.stack.p_offset,
         stack_filesz: image.stack.p_filesz,

@@ -237,24 +237,12 @@ impl Image {
 /// Puts the fields that annotating changes back to what they were.
 pub fn restore(undo: &UndoRecord, header: &mut RawHeader, stack: &mut ProgramHeader) {
     header.e_shoff = undo.shoff;
-    header.e_shentsize = original_shentsize(undo);
+    header.e_shentsize = undo.shentsize;
     header.e_shnum = undo.shnum;
     header.e_shstrndx = undo.shstrndx;
     stack.p_flags = undo.stack_flags;
     stack.p_offset = undo.stack_offset;
     stack.p_filesz = undo.stack_filesz;
-}
-
-/// `e_shentsize` of the original, which can be anything if it has no section headers.
-fn original_shentsize(undo: &UndoRecord) -> u16 {
-    let [low, high, ..] = undo.reserved;
-    u16::from_le_bytes([low, high])
-}
-
-/// The field of the undo record that holds `e_shentsize`.
-pub fn with_shentsize(shentsize: u16) -> [u8; 8] {
-    let [low, high] = shentsize.to_le_bytes();
-    [low, high, 0, 0, 0, 0, 0, 0]
 }
 
 /// The bytes of `range`, which must end before `size`.

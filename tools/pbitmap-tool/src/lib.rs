@@ -15,13 +15,29 @@
 )]
 
 pub mod annotate;
+pub mod capacity;
 pub mod check;
+pub mod date;
 pub mod elf_edit;
+pub mod files;
 pub mod image;
 pub mod inspect;
+pub mod interrupt;
+pub mod launch;
+pub mod ld_cache;
+pub mod libraries;
 pub mod page_map;
+pub mod pages;
+pub mod printable;
+pub mod programs;
 pub mod remove;
 pub mod replace;
 pub mod report;
+pub mod selection;
+pub mod settings;
 pub mod show;
+pub mod status;
+pub mod system;
+pub mod table;
 pub mod target;
+pub mod train;

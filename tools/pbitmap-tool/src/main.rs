@@ -2,21 +2,26 @@
 
 //! The command line of pbitmap-tool: parses it and hands over to the subcommands.
 
-use std::{
-    fmt::Display,
-    io,
-    path::{Path, PathBuf},
-    process::ExitCode,
-};
+use std::{io, path::PathBuf, process::ExitCode};
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
-use pbitmap_tool::{annotate, check, remove, show};
+use pbitmap_tool::{
+    annotate, check,
+    files::{each, Files},
+    remove, show, status,
+    system::System,
+    train,
+};
 
 /// Gives executables a presence bitmap, in which the kernel notes the pages that a start needs
 #[derive(Parser)]
 #[command(version, after_long_help = EXIT_CODES)]
 struct Cli {
+    /// Take the kernel's files from below this directory; for tests
+    #[arg(long, global = true, hide = true, value_name = "DIR")]
+    system_root: Option<PathBuf>,
+
     #[command(subcommand)]
     command: Command,
 }
@@ -31,7 +36,7 @@ enum Command {
     ///
     /// A program that has a bitmap already is left as it is; if strip or objcopy have cleared the
     /// marker that leads to it, the marker is set again.
-    #[command(after_long_help = ANNOTATE_HELP)]
+    #[command(after_long_help = annotate::HELP)]
     Annotate {
         #[command(flatten)]
         options: annotate::Options,
@@ -39,10 +44,10 @@ enum Command {
         files: Files,
     },
     /// Show what is in the bitmap of a program
-    #[command(after_long_help = SHOW_HELP)]
+    #[command(after_long_help = show::HELP)]
     Show(show::Options),
     /// Say whether the kernel will use the bitmaps of programs
-    #[command(after_long_help = CHECK_HELP)]
+    #[command(after_long_help = check::HELP)]
     Check {
         #[command(flatten)]
         options: check::Options,
@@ -50,8 +55,14 @@ enum Command {
         #[arg(required = true, value_name = "ELF")]
         paths: Vec<PathBuf>,
     },
+    /// Say whether the kernel module works, and what it did for the programs that were started
+    #[command(after_long_help = status::HELP)]
+    Status(status::Options),
+    /// Run a program a few times while the kernel records as exactly as it can
+    #[command(after_long_help = train::HELP)]
+    Train(train::Options),
     /// Give back the programs as they were before they were annotated, byte for byte
-    #[command(after_long_help = REMOVE_HELP)]
+    #[command(after_long_help = remove::HELP)]
     Remove {
         #[command(flatten)]
         options: remove::Options,
@@ -60,91 +71,24 @@ enum Command {
     },
 }
 
-#[derive(clap::Args)]
-struct Files {
-    /// Print nothing but errors and warnings
-    #[arg(short, long)]
-    quiet: bool,
-
-    /// The programs; a symbolic link stands for what it leads to
-    #[arg(required = true, value_name = "ELF")]
-    paths: Vec<PathBuf>,
-}
-
 const EXIT_CODES: &str = "\
 Exit codes:
   0  all is well, or there was nothing to do
   1  something failed; the other files on the command line were handled all the same
   2  the command line was wrong
-  3 and more: see `pbitmap-tool check --help`
+  3 and more: see the command's own --help
 
 Examples:
   pbitmap-tool annotate /usr/local/bin/*
+  pbitmap-tool train -- /usr/local/bin/program
   pbitmap-tool show /usr/local/bin/program
+  pbitmap-tool status
   pbitmap-tool check --quiet /usr/local/bin/program || echo 'not in use'
   pbitmap-tool remove /usr/local/bin/program";
 
-const ANNOTATE_HELP: &str = "\
-Refused, with the reason: what is not a 64-bit little-endian program; shared libraries and the
-dynamic loader, whose bitmaps starting a program does not use; programs with data after the ELF
-image; files that are immutable, protected by fs-verity or signed for IMA; files with other hard
-links. A file that is refused is not touched.
-
-Exit codes:
-  0  all files have a bitmap now
-  1  some have not; the others were handled all the same
-  2  the command line was wrong
-
-Examples:
-  pbitmap-tool annotate ./program
-  pbitmap-tool annotate --force --capacity 64K ./program";
-
-const SHOW_HELP: &str = "\
-Reads only the headers and the bitmap, so that a look does not bring the program into the page
-cache.
-
-Exit codes:
-  0  there is a bitmap in use, or one that would be
-  1  the file cannot be read, or is no program
-  2  the command line was wrong
-  3  there is no bitmap
-  6  there is one, but nothing in it can be read
-
-Examples:
-  pbitmap-tool show ./program
-  pbitmap-tool show --json ./program
-  pbitmap-tool show --pages ./program";
-
-const CHECK_HELP: &str = "\
-Exit codes:
-  0  valid and armed: the kernel will use it; also if nothing was recorded yet
-  1  a file cannot be read, or is no program
-  2  the command line was wrong
-  3  not annotated: there is no bitmap
-  4  disarmed: the bitmap is valid, but strip or objcopy have cleared the marker
-  5  stale: the bitmap was made for another version of the file
-  6  corrupt: there is a section, but no valid bitmap in it
-With several files: that of the first for which it is not 0.
-
-Examples:
-  pbitmap-tool check ./program
-  pbitmap-tool check --json /usr/local/bin/*";
-
-const REMOVE_HELP: &str = "\
-What the kernel has recorded since is lost. The times of the file stay as they are. A file that
-another program has rewritten (strip) or edited (patchelf) since it was annotated is refused.
-
-Exit codes:
-  0  no file has a bitmap any more
-  1  some have; the others were handled all the same
-  2  the command line was wrong
-
-Example:
-  pbitmap-tool remove ./program";
-
 fn main() -> ExitCode {
     let mut out = io::stdout().lock();
-    match run(Cli::parse().command, &mut out) {
+    match run(Cli::parse(), &mut out) {
         Ok(code) => ExitCode::from(code),
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
@@ -154,8 +98,9 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(command: Command, out: &mut dyn io::Write) -> anyhow::Result<u8> {
-    match command {
+fn run(cli: Cli, out: &mut dyn io::Write) -> anyhow::Result<u8> {
+    let system = System::new(cli.system_root.as_deref());
+    match cli.command {
         Command::Annotate { options, files } => each(&files.paths, out, |path| {
             let annotated = annotate::annotate(path, &options)?;
             if let Some(reason) = annotated.never_updated {
@@ -164,53 +109,22 @@ fn run(command: Command, out: &mut dyn io::Write) -> anyhow::Result<u8> {
                     path.display()
                 );
             }
-            Ok(line(&files, path, annotated.done))
+            Ok((0, files.line(path, annotated.done, &annotated)?))
         }),
         Command::Remove { options, files } => each(&files.paths, out, |path| {
-            Ok(line(&files, path, remove::remove(path, &options)?))
+            let removed = remove::remove(path, &options)?;
+            Ok((0, files.line(path, removed.done, &removed)?))
         }),
         Command::Show(options) => {
-            show::show(&options, out).with_context(|| options.path.display().to_string())
+            show::show(&options, &system, out).with_context(|| options.path.display().to_string())
         }
         Command::Check { options, paths } => each(&paths, out, |path| {
-            let (state, text) = check::check(path, &options)?;
+            let (state, text) = check::check(path, &options, &system)?;
             Ok((check::exit_code(state), text))
         }),
+        Command::Status(options) => status::status(&options, &system, out),
+        Command::Train(options) => train::train(&options, &system, out),
     }
-}
-
-/// Handles all files, also after one that failed. Gives the first exit code that is not 0.
-fn each(
-    paths: &[PathBuf],
-    out: &mut dyn io::Write,
-    mut handle: impl FnMut(&Path) -> anyhow::Result<(u8, String)>,
-) -> anyhow::Result<u8> {
-    let mut first = 0;
-    for path in paths {
-        let code = match handle(path) {
-            Ok((code, text)) => {
-                out.write_all(text.as_bytes())?;
-                code
-            }
-            Err(error) => {
-                eprintln!("pbitmap-tool: {}: {error:#}", path.display());
-                1
-            }
-        };
-        if first == 0 {
-            first = code;
-        }
-    }
-    Ok(first)
-}
-
-/// What to print of a file that was changed, or was to be.
-fn line(files: &Files, path: &Path, done: impl Display) -> (u8, String) {
-    let text = match files.quiet {
-        true => String::new(),
-        false => format!("{}: {done}\n", path.display()),
-    };
-    (0, text)
 }
 
 /// Whether whoever read the output has had enough of it.

@@ -6,6 +6,7 @@ use std::{fmt, path::Path};
 
 use anyhow::{bail, Result};
 use clap::Args;
+use serde::Serialize;
 
 use crate::{
     elf_edit::{self, find_undo, Undo},
@@ -14,6 +15,19 @@ use crate::{
     replace::replace,
     target::Target,
 };
+
+/// What `--help` says at its end.
+pub const HELP: &str = "\
+What the kernel has recorded since is lost. The times of the file stay as they are. A file that
+another program has rewritten (strip) or edited (patchelf) since it was annotated is refused.
+
+Exit codes:
+  0  no file has a bitmap any more
+  1  some have; the others were handled all the same
+  2  the command line was wrong
+
+Example:
+  pbitmap-tool remove ./program";
 
 /// What `remove` may do.
 #[derive(Args, Clone, Debug, Default)]
@@ -24,7 +38,8 @@ pub struct Options {
 }
 
 /// What was done to a file.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Done {
     /// It is as it was before it was annotated.
     Removed,
@@ -34,6 +49,19 @@ pub enum Done {
     Disarmed,
     /// Nothing: it has no bitmap.
     Nothing,
+}
+
+/// What became of a file.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+pub struct Removed {
+    /// What was done.
+    pub done: Done,
+}
+
+impl From<Done> for Removed {
+    fn from(done: Done) -> Self {
+        Self { done }
+    }
 }
 
 impl fmt::Display for Done {
@@ -51,7 +79,7 @@ impl fmt::Display for Done {
 }
 
 /// Takes the bitmap out of the program at `path`.
-pub fn remove(path: &Path, options: &Options) -> Result<Done> {
+pub fn remove(path: &Path, options: &Options) -> Result<Removed> {
     let target = Target::open(path)?;
     let contents = target.contents()?;
     let inspection = Inspection::new(&contents)?;
@@ -67,7 +95,7 @@ pub fn remove(path: &Path, options: &Options) -> Result<Done> {
         (_, State::NotAnnotated) if inspection.is_armed() => {
             (elf_edit::disarm(&Image::parse(&contents)?), Done::Disarmed)
         }
-        (_, State::NotAnnotated) => return Ok(Done::Nothing),
+        (_, State::NotAnnotated) => return Ok(Done::Nothing.into()),
         (Undo::Missing, _) => bail!(
             "another program has rewritten the file since it was annotated (strip and objcopy do \
              that), and what it was before is not known; \
@@ -82,5 +110,5 @@ pub fn remove(path: &Path, options: &Options) -> Result<Done> {
     let facts = target.facts()?;
     facts.check(options.break_hard_links)?;
     replace(&target, &facts, &edit)?;
-    Ok(done)
+    Ok(done.into())
 }

@@ -6,19 +6,21 @@ use std::{fmt::Write, path::Path};
 
 use pbitmap_core::{
     format::{
-        bitmap::Bitmap,
         error::Error,
-        layout::{
-            FILE_EXECUTABLE, PROFILE_BY_ARGUMENT, PROFILE_BY_NAME, PROFILE_BY_SCRIPT,
-            PROFILE_DEFAULT,
-        },
-        slot::{File, Slot},
+        layout::FILE_EXECUTABLE,
+        slot::{File, Profile, Slot},
     },
-    policy::plan::{Limits, Plan},
+    policy::profile::Choice,
 };
 use serde::Serialize;
 
-use crate::inspect::{pages_of, Inspection, State};
+use crate::{
+    capacity::ProfileBy,
+    inspect::{Inspection, State},
+    pages::{Pages, Planned},
+    programs,
+    selection::{self, Selection},
+};
 
 /// All there is to know. Later versions only add fields.
 #[derive(Clone, Debug, Serialize)]
@@ -45,7 +47,13 @@ pub struct Report {
     pub generation: Option<u64>,
     /// When the last recording was stored, in seconds since the epoch; null if there is none.
     pub updated: Option<u64>,
-    /// Recordings that went into the default profile.
+    /// What tells profiles apart: "name", "script", "arg1" or "none".
+    pub profile_by: Option<&'static str>,
+    /// Most profiles that are kept.
+    pub max_profiles: Option<u16>,
+    /// Recordings of each that are remembered.
+    pub planes: Option<u16>,
+    /// Recordings that went into the profile that was used last.
     pub runs: Option<u32>,
     /// Bytes of a page.
     pub page_size: Option<u32>,
@@ -53,7 +61,7 @@ pub struct Report {
     pub elf_size: Option<u64>,
     /// Pages of the program.
     pub pages_total: u64,
-    /// Pages of it that are set in the bitmap.
+    /// Pages of it that the next start wants, by the profile that was used last.
     pub pages_set: u64,
     /// The same as a part of all pages, in percent.
     pub percent: f64,
@@ -74,17 +82,6 @@ pub struct SectionReport {
     pub offset: u64,
     /// Bytes.
     pub size: u64,
-}
-
-/// The reads that the kernel would make of a bitmap.
-#[derive(Clone, Copy, Debug, Default, Serialize)]
-pub struct Planned {
-    /// Holes of so many pages are read as well.
-    pub gap_pages: u32,
-    /// How many reads.
-    pub runs: u64,
-    /// How many pages, holes counted.
-    pub pages: u64,
 }
 
 /// Identity of an ELF file.
@@ -109,6 +106,14 @@ pub struct ProfileReport {
     pub runs: u32,
     /// When it was last recorded, in seconds since the epoch; null for never.
     pub last_used: Option<u64>,
+    /// Pages that the next start wants, of all files.
+    pub pages: u64,
+    /// Pages that were prefetched, or found in memory, for the last recording.
+    pub wanted: u32,
+    /// Those of them that the program then touched.
+    pub hits: u32,
+    /// The same in percent; null if there were none.
+    pub precision: Option<f64>,
     /// Its files.
     pub files: Vec<FileReport>,
 }
@@ -124,49 +129,16 @@ pub struct FileReport {
     pub first_page: u64,
     /// Bits in a plane.
     pub page_count: u32,
+    /// Pages of the file.
+    pub pages_total: u64,
+    /// Pages that the next start wants.
+    pub wanted: u64,
+    /// They, as runs of first page and number of pages.
+    pub wanted_runs: Vec<(u64, usize)>,
     /// Set bits of each plane, the newest first.
     pub planes: Vec<u64>,
     /// Whether pages were dropped for lack of room.
     pub truncated: bool,
-}
-
-/// The pages of the program itself in a slot.
-#[derive(Clone, Copy, Debug)]
-pub struct Pages<'d> {
-    /// A bit for each page of the file.
-    pub bitmap: Bitmap<'d>,
-    /// How many pages the file has.
-    pub total: u64,
-}
-
-impl<'d> Pages<'d> {
-    /// The newest recording of the default profile; no page if there is none.
-    pub fn of(slot: &Slot<'d>) -> Self {
-        Self {
-            bitmap: executable(slot)
-                .and_then(|file| file.plane(0))
-                .unwrap_or(Bitmap::new(&[], 0)),
-            total: pages_of(slot.header().elf_size),
-        }
-    }
-
-    /// What the kernel would read of them.
-    pub fn plan(&self, gap_pages: u32) -> Planned {
-        let limits = Limits {
-            gap_pages,
-            max_pages: u32::MAX,
-            file_pages: self.total,
-        };
-        let start = Planned {
-            gap_pages,
-            ..Planned::default()
-        };
-        Plan::new(self.bitmap, 0, limits).fold(start, |planned, run| Planned {
-            runs: planned.runs + 1,
-            pages: planned.pages + u64::from(run.pages),
-            ..planned
-        })
-    }
 }
 
 impl Report {
@@ -174,9 +146,9 @@ impl Report {
     pub fn new(file: &Path, inspection: &Inspection<'_>, gap_pages: u32) -> Self {
         let slot = inspection.slot();
         let header = slot.map(|(_, slot)| *slot.header());
-        let pages = slot.map(|(_, slot)| Pages::of(&slot));
-        let total = pages.map_or(0, |pages| pages.total);
-        let set = pages.map_or(0, |pages| pages.bitmap.count() as u64);
+        let selection = slot.map(|(_, slot)| Selection::of(&slot));
+        let pages = selection.map_or_else(Pages::default, |selection| selection.pages());
+        let (total, set) = (pages.total, pages.count());
         Self {
             file: file.to_string_lossy().into_owned(),
             state: inspection.state(),
@@ -195,24 +167,21 @@ impl Report {
             slot_size: header.map(|header| header.slot_size),
             generation: header.map(|header| header.generation),
             updated: header.and_then(|header| time(header.updated)),
-            runs: slot
-                .and_then(|(_, slot)| slot.default_profile())
+            profile_by: header.map(|header| ProfileBy::name(header.profile_by)),
+            max_profiles: header.map(|header| header.max_profiles),
+            planes: header.map(|header| header.planes),
+            runs: selection
+                .and_then(|selection| selection.profile().copied())
                 .map(|profile| profile.record.runs),
             page_size: header.map(|header| header.page_size),
             elf_size: header.map(|header| header.elf_size),
             pages_total: total,
             pages_set: set,
             percent: percent(set, total),
-            truncated: slot
-                .and_then(|(_, slot)| executable(&slot))
-                .is_some_and(|file| file.is_truncated()),
-            planned: pages.map_or_else(
-                || Planned {
-                    gap_pages,
-                    ..Planned::default()
-                },
-                |pages| pages.plan(gap_pages),
-            ),
+            truncated: selection
+                .and_then(|selection| selection.file)
+                .is_some_and(|(file, _)| file.is_truncated()),
+            planned: pages.plan(gap_pages),
             identity: header.map(|header| {
                 let id = hex(header.build_id().as_bytes());
                 IdentityReport {
@@ -221,38 +190,42 @@ impl Report {
                     build_id: (!id.is_empty()).then_some(id),
                 }
             }),
-            profiles: slot.map_or_else(Vec::new, |(_, slot)| profiles(&slot)),
+            profiles: slot.map_or_else(Vec::new, |(_, slot)| {
+                slot.profiles()
+                    .map(|profile| profile_report(&slot, &profile))
+                    .collect()
+            }),
         }
     }
 }
 
-/// The record of the program itself in the default profile.
-fn executable<'d>(slot: &Slot<'d>) -> Option<File<'d>> {
-    slot.executable(&slot.default_profile()?)
+fn profile_report(slot: &Slot<'_>, profile: &Profile<'_>) -> ProfileReport {
+    let files: Vec<FileReport> = Choice::One(*profile)
+        .files(slot)
+        .map(|(file, wanted)| file_report(&file, &Pages::of(slot, &file, &wanted)))
+        .collect();
+    ProfileReport {
+        kind: selection::kind(profile),
+        key: String::from_utf8_lossy(profile.key()).into_owned(),
+        runs: profile.record.runs,
+        last_used: time(profile.record.last_used),
+        pages: files
+            .iter()
+            .fold(0, |sum, file| sum.saturating_add(file.wanted)),
+        wanted: profile.record.wanted,
+        hits: profile.record.hits,
+        precision: precision(profile),
+        files,
+    }
 }
 
-fn profiles(slot: &Slot<'_>) -> Vec<ProfileReport> {
-    slot.profiles()
-        .map(|profile| ProfileReport {
-            kind: match profile.record.kind {
-                PROFILE_DEFAULT => "default",
-                PROFILE_BY_NAME => "name",
-                PROFILE_BY_SCRIPT => "script",
-                PROFILE_BY_ARGUMENT => "argument",
-                _ => "unknown",
-            },
-            key: String::from_utf8_lossy(profile.key()).into_owned(),
-            runs: profile.record.runs,
-            last_used: time(profile.record.last_used),
-            files: slot
-                .files(&profile)
-                .map(|file| file_report(&file))
-                .collect(),
-        })
-        .collect()
+/// How much of what was prefetched for the last recording was touched, in percent.
+fn precision(profile: &Profile<'_>) -> Option<f64> {
+    let (wanted, hits) = (profile.record.wanted, profile.record.hits);
+    programs::precision(hits.into(), wanted.saturating_sub(hits).into())
 }
 
-fn file_report(file: &File<'_>) -> FileReport {
+fn file_report(file: &File<'_>, pages: &Pages) -> FileReport {
     FileReport {
         kind: match file.record.kind {
             FILE_EXECUTABLE => "executable",
@@ -261,6 +234,9 @@ fn file_report(file: &File<'_>) -> FileReport {
         path: String::from_utf8_lossy(file.path()).into_owned(),
         first_page: file.record.first_page,
         page_count: file.record.page_count,
+        pages_total: pages.total,
+        wanted: pages.count(),
+        wanted_runs: pages.runs().collect(),
         planes: (0..usize::from(file.record.plane_count))
             .map_while(|plane| file.plane(plane))
             .map(|plane| plane.count() as u64)
@@ -275,7 +251,7 @@ fn time(seconds: u64) -> Option<u64> {
 }
 
 /// `part` of `all` in percent, to one decimal.
-fn percent(part: u64, all: u64) -> f64 {
+pub fn percent(part: u64, all: u64) -> f64 {
     match all {
         0 => 0.0,
         all => (part as f64 * 1000.0 / all as f64).round() / 10.0,

@@ -15,9 +15,7 @@ use std::{
 
 use pbitmap_core::format::elf::PT_LOAD;
 use pbitmap_tool::{
-    annotate::Slots,
     elf_edit::Edit,
-    image::Image,
     replace::replace,
     target::{xattrs, Refused, Target},
 };
@@ -105,40 +103,11 @@ fn force_makes_a_fresh_bitmap() {
     assert_eq!(fs::metadata(&path).unwrap().len(), annotated.len() as u64);
     assert!(remove(&fs::read(&path).unwrap()) == original);
 
-    good(&path, &["annotate", "--force", "--capacity", "64K"]);
+    good(&path, &["annotate", "--force", "--slot-size", "64K"]);
     let shown = good(&path, &["show", "--json"]);
     assert!(shown.contains(r#""slot_size": 65536"#), "{shown}");
     assert!(remove(&fs::read(&path).unwrap()) == original);
     assert_eq!(run(&path, &[]).code, Some(EXIT_CODE));
-}
-
-#[test]
-fn capacity() {
-    let world = World::new();
-    let path = world.add("program", &Tiny::default().build());
-    for wrong in ["0", "x", "5X", "2M", "99999999999"] {
-        let ran = on(&path, &["annotate", "--capacity", wrong]);
-        assert_eq!(ran.code, Some(2), "{wrong}");
-        assert!(ran.stderr.contains("--capacity"), "{}", ran.stderr);
-    }
-    let printed = good(&path, &["annotate", "--capacity=4097"]);
-    assert!(printed.contains("two slots of 8192 bytes"), "{printed}");
-}
-
-#[test]
-fn slots_grow_with_the_program() {
-    let mut image = Image::parse(&*Tiny::default().build()).unwrap();
-    for (size, capacity, slot_size, fits) in [
-        (1, None, 4096, true),
-        (120_000_000, None, 4096, true),
-        (130_000_000, None, 8192, true),
-        (130_000_000, Some(4096), 4096, false),
-        (1 << 44, None, 1 << 20, false),
-    ] {
-        image.size = size;
-        let slots = Slots::new(&image, capacity).unwrap();
-        assert_eq!((slots.slot_size, slots.fits), (slot_size, fits), "{size}");
-    }
 }
 
 #[test]

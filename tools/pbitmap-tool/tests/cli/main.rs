@@ -7,8 +7,12 @@
 mod support;
 
 mod annotate;
+mod capacity;
 mod check;
+mod kernel;
 mod other_tools;
 mod remove;
 mod show;
+mod status;
+mod train;
 mod world;

@@ -7,11 +7,19 @@ use std::{
     process::{Command, Stdio},
 };
 
-use pbitmap_core::format::elf::SectionHeader;
+use pbitmap_core::{
+    format::{
+        elf::SectionHeader,
+        layout::PROFILE_BY_NAME,
+        update::{Key, Run},
+    },
+    policy::merge::Merge,
+};
 use rustix::fs::Advice;
+use serde_json::Value;
 
 use crate::{
-    support::{annotate, record, Tiny, SHT_PROGBITS},
+    support::{annotate, annotate_with, record, record_run, run, Tiny, SHT_PROGBITS},
     world::{good, must, on, tool, World},
 };
 
@@ -75,7 +83,7 @@ fn summary_of_a_large_program() {
 #[test]
 fn json() {
     let world = World::new();
-    recorded(&world, 1000, &some_pages());
+    recorded(&world, 1000, &[0, 1, 2, 5, 998, 999]);
     insta::assert_snapshot!("json", shown(&world, &["show", "--json", "--gap", "4"]));
 }
 
@@ -84,6 +92,154 @@ fn page_runs() {
     let world = World::new();
     recorded(&world, 1000, &[0, 1, 2, 5, 998, 999]);
     assert_eq!(shown(&world, &["show", "--pages"]), "0 3\n5 1\n998 2\n");
+}
+
+/// A program that was used in two ways, with libraries, and recorded several times.
+fn modes(world: &World) -> PathBuf {
+    let path = recorded(world, 40, &[]);
+    let mut file = crate::support::remove(&fs::read(path).unwrap());
+    file = annotate_with(&file, 16384);
+    let mut record = |name: &str, now: u64, wanted: u32, hits: u32, files: &[(&str, &[usize])]| {
+        let key = Key {
+            kind: PROFILE_BY_NAME,
+            bytes: name.as_bytes(),
+        };
+        let run = Run {
+            wanted,
+            hits,
+            ..run(key, Merge::Age, now)
+        };
+        record_run(&mut file, &run, files);
+    };
+    let (libc, libz) = ("/lib/libc.so.6", "/lib/libz.so.1");
+    // Pages 0 to 3 in every run, the others in one run each.
+    let common = [0, 1, 2, 3];
+    let once = |page: usize| [&common[..], &[page, page + 1]].concat();
+    record("upload", 100, 0, 0, &[("", &[2, 3, 9]), (libc, &[0, 7])]);
+    record("git", 1000, 0, 0, &[("", &once(10)), (libc, &common)]);
+    record("git", 2000, 12, 8, &[("", &once(20)), (libc, &common)]);
+    record(
+        "git",
+        3000,
+        12,
+        9,
+        &[("", &once(30)), (libc, &common), (libz, &[5])],
+    );
+    world.add("program", &file)
+}
+
+#[test]
+fn profiles_and_files() {
+    let world = World::new();
+    let path = modes(&world);
+    let arguments = ["show", "--gap", "4", "--width", "60"];
+    insta::assert_snapshot!("modes", shown(&world, &arguments));
+    // With three recordings, a page must be in two of them.
+    assert_eq!(good(&path, &["show", "--pages"]), "0 4\n");
+
+    let pages = |arguments: &[&str]| good(&path, &[&["show", "--pages"], arguments].concat());
+    assert_eq!(pages(&["--profile", "git"]), "0 4\n");
+    assert_eq!(pages(&["--profile", "upload"]), "2 2\n9 1\n");
+    assert_eq!(pages(&["--file", "/lib/libc.so.6"]), "0 4\n");
+    assert_eq!(pages(&["--file", "/lib/libz.so.1"]), "");
+    let upload = ["--profile", "upload", "--file", "/lib/libc.so.6"];
+    assert_eq!(pages(&upload), "0 1\n7 1\n");
+
+    let shown = good(
+        &path,
+        &[&["show", "--ascii", "--width=60"], &upload[..]].concat(),
+    );
+    for words in [
+        "profile    upload\n",
+        "recorded   once",
+        "file       /lib/libc.so.6\n",
+        "#......#",
+    ] {
+        assert!(shown.contains(words), "{words}: {shown}");
+    }
+}
+
+/// What a start of a kind that was not recorded yet would get.
+#[test]
+fn unknown_mode() {
+    let world = World::new();
+    let path = modes(&world);
+    for key in ["fetch", "default"] {
+        assert_eq!(good(&path, &["show", "--pages", "--profile", key]), "2 2\n");
+        let shown = good(&path, &["show", "--profile", key]);
+        let words = "none like that: the pages that git and upload both want";
+        assert!(shown.contains(words), "{shown}");
+    }
+}
+
+#[test]
+fn file_that_is_not_there() {
+    let world = World::new();
+    let path = modes(&world);
+    let ran = on(&path, &["show", "--file", "/lib/libm.so.6"]);
+    assert_eq!(ran.code, Some(1));
+    assert!(
+        ran.stderr.contains("no file /lib/libm.so.6 in profile git"),
+        "{}",
+        ran.stderr
+    );
+    assert_eq!(
+        on(&path, &["show", "--json", "--profile=git"]).code,
+        Some(2)
+    );
+}
+
+#[test]
+fn json_of_modes() {
+    let world = World::new();
+    let path = modes(&world);
+    let report: Value = serde_json::from_str(&good(&path, &["show", "--json"])).unwrap();
+    assert_eq!(
+        (&report["runs"], &report["pages_set"]),
+        (&3.into(), &4.into())
+    );
+    assert_eq!(report["profile_by"], "name");
+    let git = &report["profiles"][0];
+    assert_eq!((&git["kind"], &git["key"]), (&"name".into(), &"git".into()));
+    assert_eq!((&git["wanted"], &git["hits"]), (&12.into(), &9.into()));
+    assert_eq!(
+        (&git["precision"], &git["pages"]),
+        (&75.0.into(), &8.into())
+    );
+    let libz = &git["files"][2];
+    assert_eq!(libz["path"], "/lib/libz.so.1");
+    assert_eq!(libz["pages_total"], 1000);
+}
+
+/// What somebody has put into a bitmap must not get at the terminal.
+#[test]
+fn control_characters() {
+    let world = World::new();
+    let mut file = annotate(&Tiny::default().build());
+    let key = Key {
+        kind: PROFILE_BY_NAME,
+        bytes: b"\x1b[2Jkey",
+    };
+    let files: [(&str, &[usize]); 2] = [("", &[0]), ("/lib/\x1b[31mlib\nstate valid", &[0])];
+    for now in [1, 2] {
+        record_run(&mut file, &run(key, Merge::Age, now), &files);
+    }
+    let other = Key {
+        bytes: b"other",
+        ..key
+    };
+    record_run(&mut file, &run(other, Merge::Age, 1), &files);
+    let path = world.add("program", &file);
+    for arguments in [
+        &["show"][..],
+        &["show", "--profile", "fetch"],
+        &["show", "--json"],
+    ] {
+        let shown = good(&path, arguments);
+        assert!(shown.contains("[2Jkey"), "{shown:?}");
+        assert!(!shown.contains('\x1b'), "{shown:?}");
+        assert!(!shown.contains("\nstate"), "{shown:?}");
+    }
 }
 
 /// Without recordings, bitmaps or sense.
@@ -192,7 +348,7 @@ fn version_and_help() {
         version.stdout,
         concat!("pbitmap-tool ", env!("CARGO_PKG_VERSION"), "\n")
     );
-    for command in ["annotate", "show", "check", "remove"] {
+    for command in ["annotate", "show", "check", "remove", "status", "train"] {
         let help = tool([command, "--help"]);
         assert_eq!(help.code, Some(0));
         assert!(help.stdout.contains("Exit codes:\n  0  "), "{command}");

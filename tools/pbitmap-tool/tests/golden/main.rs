@@ -12,24 +12,17 @@ use std::path::Path;
 
 use pbitmap_core::format::PF_PBITMAP;
 use pbitmap_tool::{
-    annotate::Slots,
     elf_edit,
     image::Image,
     inspect::{Inspection, State},
 };
-use support::{annotate, hexdump, record, remove, unhex, Tiny};
+use support::{annotate, hexdump, record, remove, slots, unhex, Tiny};
 
 const PROGRAM: &[u8] = include_bytes!("files/program.elf");
 const WITHOUT_SECTIONS: &[u8] = include_bytes!("files/without_sections.elf");
 
 /// A program that was annotated by the first version of the tool, and started once.
-const ANNOTATED: &str = include_str!("snapshots/golden__record.snap");
-
-/// The bytes in a snapshot.
-fn snapshot(text: &str) -> Vec<u8> {
-    let (_, contents) = text.split_once("\n---\n").unwrap();
-    unhex(contents)
-}
+const ANNOTATED: &str = include_str!("files/annotated_first.hex");
 
 #[test]
 fn files_are_what_the_builder_makes() {
@@ -66,9 +59,9 @@ fn annotate_without_sections() {
 #[test]
 fn annotate_with_capacity() {
     let image = Image::parse(PROGRAM).unwrap();
-    let slots = Slots::new(&image, Some(10_000)).unwrap();
-    assert_eq!(slots.slot_size, 12288);
-    let edit = elf_edit::annotate(&image, slots.bytes).unwrap();
+    let slots = slots(&image, Some(10_000));
+    assert_eq!(slots.len(), 2 * 12288);
+    let edit = elf_edit::annotate(&image, slots).unwrap();
     insta::assert_snapshot!(
         "annotate_with_capacity",
         hexdump(&edit.apply(PROGRAM).unwrap())
@@ -128,7 +121,7 @@ fn remove_after_recordings() {
 /// Files that earlier versions have annotated are out there.
 #[test]
 fn old_files_can_be_read_and_undone() {
-    let file = snapshot(ANNOTATED);
+    let file = unhex(ANNOTATED);
     let inspection = Inspection::new(&*file).unwrap();
     assert_eq!(inspection.state(), State::Valid);
     let (index, slot) = inspection.slot().unwrap();

@@ -12,15 +12,15 @@ use std::path::{Path, PathBuf};
 
 use pbitmap_core::format::{PF_PBITMAP, SHT_PRESENT_BITMAP};
 use pbitmap_tool::{
-    annotate::Slots,
     elf_edit::{self, find_undo, Undo},
     image::{Image, Unsupported},
     inspect::{Inspection, State},
     page_map,
-    report::{Pages, Report},
+    report::Report,
+    selection::Selection,
 };
 use proptest::prelude::*;
-use support::{annotate, record, remove, Tiny};
+use support::{annotate, record, remove, slots, Tiny};
 
 /// Does to a file all that the tool does, in memory. Says whether it can be annotated.
 fn exercise(file: &[u8]) -> bool {
@@ -36,8 +36,7 @@ fn exercise(file: &[u8]) -> bool {
         return false;
     };
     elf_edit::disarm(&image).apply(file).unwrap();
-    let slots = Slots::new(&image, None).unwrap();
-    let Ok(edit) = elf_edit::annotate(&image, slots.bytes) else {
+    let Ok(edit) = elf_edit::annotate(&image, slots(&image, None)) else {
         return false;
     };
     let annotated = edit.apply(file).unwrap();
@@ -58,9 +57,14 @@ fn look(file: &[u8]) {
     serde_json::to_string(&report).unwrap();
     pbitmap_tool::check::describe(&inspection);
     if let Some((_, slot)) = inspection.slot() {
-        let pages = Pages::of(&slot);
+        for key in ["default", "program"] {
+            let selection = Selection::find(&slot, Some(key), None).unwrap();
+            selection.pages().plan(4);
+            let _ = Selection::find(&slot, Some(key), Some("/lib/libc.so.6"));
+        }
+        let pages = Selection::of(&slot).pages();
         let total = usize::try_from(pages.total).unwrap();
-        let picture = page_map::draw(&pages.bitmap, total, 80, &page_map::UNICODE);
+        let picture = page_map::draw(&pages.bitmap(), total, 80, &page_map::UNICODE);
         assert!(picture.lines().count() <= 25);
     }
 }

@@ -6,16 +6,22 @@
 
 use std::fmt::Write as _;
 
-use pbitmap_core::format::{
-    bitmap,
-    elf::{ProgramHeader, RawHeader, SectionHeader, EM_X86_64, ET_EXEC, PT_GNU_STACK, PT_LOAD},
-    slot::{self, rewrite_executable, Identity},
+use pbitmap_core::{
+    format::{
+        bitmap::{self, Bitmap},
+        elf::{ProgramHeader, RawHeader, SectionHeader, EM_X86_64, ET_EXEC, PT_GNU_STACK, PT_LOAD},
+        slot::{self, FileIdentity, Identity},
+        update::{update, Key, Run, Seen},
+    },
+    policy::merge::Merge,
 };
 use pbitmap_tool::{
-    annotate::Slots,
+    annotate::fresh_slots,
+    capacity::{Capacity, Modes},
     elf_edit::{self, find_undo, Undo},
     image::Image,
     inspect::Inspection,
+    libraries::Libraries,
 };
 
 /// What the tiny program exits with.
@@ -195,11 +201,27 @@ impl Tiny {
     }
 }
 
+/// What a fresh section holds if the command line says nothing but a size.
+pub(crate) fn slots(image: &Image, slot_size: Option<u32>) -> Vec<u8> {
+    let modes = Modes::default();
+    let capacity = Capacity::new(image, &Libraries::default(), &modes, slot_size);
+    fresh_slots(image, &modes, capacity.slot_size).unwrap()
+}
+
 /// Annotates a file in memory.
 pub(crate) fn annotate(file: &[u8]) -> Vec<u8> {
+    annotated(file, None)
+}
+
+/// The same with slots of a certain size.
+pub(crate) fn annotate_with(file: &[u8], slot_size: u32) -> Vec<u8> {
+    annotated(file, Some(slot_size))
+}
+
+fn annotated(file: &[u8], slot_size: Option<u32>) -> Vec<u8> {
     let image = Image::parse(file).unwrap();
-    let slots = Slots::new(&image, None).unwrap();
-    let edit = elf_edit::annotate(&image, slots.bytes).unwrap();
+    let slots = slots(&image, slot_size);
+    let edit = elf_edit::annotate(&image, slots).unwrap();
     edit.apply(file).unwrap()
 }
 
@@ -212,20 +234,52 @@ pub(crate) fn remove(file: &[u8]) -> Vec<u8> {
     elf_edit::remove(&original).apply(file).unwrap()
 }
 
+/// A recording of `now`.
+pub(crate) fn run(key: Key<'_>, merge: Merge, now: u64) -> Run<'_> {
+    Run {
+        key,
+        merge,
+        wanted: 0,
+        hits: 0,
+        now,
+    }
+}
+
 /// What the kernel does after a run: writes the slot that is not in force.
 pub(crate) fn record(file: &mut [u8], pages: &[usize], updated: u64) {
+    let run = run(Key::DEFAULT, Merge::Replace, updated);
+    record_run(file, &run, &[("", pages)]);
+}
+
+/// The same for a run with several files; the executable has no name.
+pub(crate) fn record_run(file: &mut [u8], run: &Run<'_>, files: &[(&str, &[usize])]) {
     let inspection = Inspection::new(&*file).unwrap();
     let section = inspection.section.unwrap();
     let range = section.offset as usize..(section.offset + section.len) as usize;
-    let mut bitmap = vec![0; 512];
-    for page in pages {
-        bitmap::set(&mut bitmap, *page);
-    }
+    let bitmaps: Vec<[u8; 512]> = files
+        .iter()
+        .map(|(_, pages)| {
+            let mut bitmap = [0; 512];
+            for page in *pages {
+                bitmap::set(&mut bitmap, *page);
+            }
+            bitmap
+        })
+        .collect();
+    let seen = files.iter().zip(&bitmaps).map(|((path, _), bitmap)| Seen {
+        path: path.as_bytes(),
+        identity: FileIdentity {
+            ino: 1,
+            size: 4096 * 1000,
+            ..FileIdentity::default()
+        },
+        pages: Bitmap::new(bitmap, 4096),
+    });
     let identity: Identity = inspection.identity;
     let mut new = vec![0; range.len() / 2];
     let index = {
         let (index, old) = slot::choose(&file[range.clone()], &identity).unwrap();
-        rewrite_executable(&old, &mut new, &bitmap, updated).unwrap();
+        update(&old, &mut new, run, seen).unwrap();
         1 - index
     };
     let at = range.start + index * new.len();

@@ -1,0 +1,417 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What is read for a start, by whom: inline by the task that calls exec, or by a crew of threads
+//! behind the program's back.
+//!
+//! # What is never done inline
+//!
+//! A look-up that needs a filesystem, since it may wait for a disk or for a server that never
+//! answers, while exec holds the caller's `cred_guard_mutex`. (With `vm.pbitmap_background=0` it is
+//! done, but as by the crew, only in folders of local filesystems.)
+//!
+//! # On whose behalf
+//!
+//! Files are looked up from the caller's root, with the caller's credentials, and read only if the
+//! caller may. The caller's cgroups pay.
+//!
+//! # Who owns what
+//!
+//! A crew holds the caller's root and the executable for as long as it reads, which ends when
+//! the program does: [`Launch::end`].
+
+use super::{
+    launch::{
+        Known,
+        Launch, //
+    },
+    prefetch::{
+        self,
+        Budget,
+        Outcome, //
+    },
+    stats::{
+        Counter,
+        Reason,
+        Refusal, //
+    },
+    sys::{
+        cred,
+        file::Path,
+        page_cache,
+        payer::Payer,
+        pool::{
+            Job,
+            Pool, //
+        },
+        time, //
+    },
+    sysctl,
+};
+use kernel::{
+    fs::File,
+    prelude::*,
+    sync::{
+        aref::ARef,
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
+        Arc, //
+    },
+};
+
+/// Threads that read for one start: look-ups of cold folders wait for one block after the other,
+/// so that several go on at a time.
+const HANDS: usize = 8;
+
+/// Runs that are asked for inline if the device does not say how many requests it takes.
+const INLINE_RUNS: u32 = 32;
+
+/// A crew goes home after so many seconds, whatever is left to read.
+const DEADLINE: u64 = 10;
+
+/// A start is given to the crew only if so many times the wanted pages are available: under memory
+/// pressure what is read early is lost early, and takes the place of something.
+const SPARE: u64 = 4;
+
+/// Filesystems whose files are read, and whose folders are gone through: local ones, which answer.
+const LOCAL: [&CStr; 10] = [
+    c"ext4",
+    c"xfs",
+    c"btrfs",
+    c"f2fs",
+    c"ext2",
+    c"ext3",
+    c"squashfs",
+    c"erofs",
+    c"vfat",
+    c"exfat",
+];
+
+/// Folders only: their files are in memory, or somewhere else.
+const LOCAL_FOLDERS: [&CStr; 4] = [c"tmpfs", c"ramfs", c"rootfs", c"overlay"];
+
+/// Whether files of the filesystem with this name are recorded and read.
+pub(crate) fn is_local(filesystem: &CStr) -> bool {
+    LOCAL
+        .iter()
+        .any(|name| name.to_bytes() == filesystem.to_bytes())
+}
+
+fn has_local_folders(filesystem: &CStr) -> bool {
+    is_local(filesystem)
+        || LOCAL_FOLDERS
+            .iter()
+            .any(|name| name.to_bytes() == filesystem.to_bytes())
+}
+
+/// One thing to read: a file of the launch, from a page on.
+#[derive(Clone, Copy)]
+struct Item {
+    file: usize,
+    from: u64,
+}
+
+/// What is left to read when exec goes on.
+struct Crew {
+    launch: Arc<Launch>,
+    executable: ARef<File>,
+    root: Path,
+    payer: Payer,
+    items: KVVec<Item>,
+    next: Atomic<usize>,
+    /// Pages that may still be asked for.
+    pages: Atomic<u32>,
+    began: u64,
+}
+
+/// Has what the launch wants read: part of it now, the rest soon.
+pub(crate) fn prefetch(launch: &Arc<Launch>, executable: &File, pool: &Pool) -> Outcome {
+    let mut total = Outcome::default();
+    let wanted = launch.wanted();
+    if wanted == 0 {
+        return total;
+    }
+    if page_cache::available_pages() < wanted.saturating_mul(SPARE) {
+        Refusal::from(Reason::Pressure).count();
+        return total;
+    }
+    let Some(root) = Path::root_of(&launch.task) else {
+        return total;
+    };
+    let background = sysctl::background();
+    let depth = page_cache::queue_depth(executable).map_or(INLINE_RUNS, |depth| depth / 2);
+    let mut budget = Budget {
+        pages: sysctl::max_pages(),
+        runs: match background {
+            0 => u32::MAX,
+            1 => depth.max(1),
+            _ => 0,
+        },
+    };
+    let mut items = KVVec::new();
+    let mut later = |file: usize, from: u64| {
+        // What cannot be remembered is not read.
+        let _ = items.push(Item { file, from }, GFP_KERNEL);
+    };
+    let mut walk = Walk::new(&root);
+    for (index, known) in launch.files.iter().enumerate() {
+        let outcome = if known.path().is_none() {
+            prefetch::run(executable, known.wanted(), 0, &mut budget)
+        } else {
+            match read_inline(launch, known, &mut walk, background == 0, &mut budget) {
+                Some(outcome) => outcome,
+                None => {
+                    later(index, 0);
+                    continue;
+                }
+            }
+        };
+        if let Some(from) = outcome.rest {
+            later(index, from);
+        }
+        launch.count(outcome.cached, outcome.asked);
+        total.wanted = total.wanted.saturating_add(outcome.wanted);
+        total.cached = total.cached.saturating_add(outcome.cached);
+        total.asked = total.asked.saturating_add(outcome.asked);
+        total.runs = total.runs.saturating_add(outcome.runs);
+    }
+    drop(walk);
+    if !items.is_empty() {
+        total.rest = Some(0);
+        if let Err(error) = send(launch, executable, root, items, budget.pages, pool) {
+            Refusal::from(if error == EBUSY {
+                Reason::Crowded
+            } else {
+                Reason::NoRecorder
+            })
+            .count();
+        }
+    }
+    total
+}
+
+/// Reads what need not be waited for. [`None`] if it is for the crew.
+fn read_inline(
+    launch: &Launch,
+    known: &Known,
+    walk: &mut Walk<'_>,
+    may_wait: bool,
+    budget: &mut Budget,
+) -> Option<Outcome> {
+    let path = known.path()?;
+    let found = match walk.root.look_up(relative(path), true) {
+        Ok(found) => Ok(found),
+        Err(_) if may_wait => walk.to(path),
+        // Not there, or not for this caller: the crew would find nothing else, but would wait.
+        Err(error) if error != EAGAIN => Err(look_up_refusal(error)),
+        Err(_) => return None,
+    };
+    match found.and_then(|found| admit(known, found)) {
+        Ok(found) => {
+            // Opening it costs more than looking.
+            let mapping = page_cache::Mapping::at(&found);
+            let pages = known.wanted().count() as u64;
+            if prefetch::is_cached(mapping, known.wanted()) {
+                Counter::PagesWanted.add(pages);
+                Counter::PagesCached.add(pages);
+                return Some(Outcome {
+                    wanted: pages,
+                    cached: pages,
+                    ..Outcome::default()
+                });
+            }
+            if budget.runs == 0 {
+                return None;
+            }
+            let file = found.open_to_read_ahead(&launch.user).ok()?;
+            Some(prefetch::run(&file, known.wanted(), 0, budget))
+        }
+        Err(refusal) => {
+            refusal.count();
+            Some(Outcome::default())
+        }
+    }
+}
+
+/// Gives the items to a crew.
+fn send(
+    launch: &Arc<Launch>,
+    executable: &File,
+    root: Path,
+    items: KVVec<Item>,
+    pages: u32,
+    pool: &Pool,
+) -> Result {
+    let hands = items.len().min(HANDS);
+    let crew = Arc::new(
+        Crew {
+            launch: launch.clone(),
+            executable: ARef::from(executable),
+            root,
+            payer: Payer::current(),
+            items,
+            next: Atomic::new(0),
+            pages: Atomic::new(pages),
+            began: time::seconds(),
+        },
+        GFP_KERNEL,
+    )?;
+    for hand in 0..hands {
+        let added = pool.add(Hand(crew.clone()));
+        if hand == 0 {
+            added?;
+        }
+    }
+    Ok(())
+}
+
+/// One thread of a crew.
+struct Hand(Arc<Crew>);
+
+impl Job for Hand {
+    fn run(self) {
+        let crew = &*self.0;
+        let _account = crew.payer.assume();
+        let _as_user = cred::Override::new(&crew.launch.user);
+        let mut walk = Walk::new(&crew.root);
+        loop {
+            let next = crew.next.fetch_add(1, Relaxed);
+            let Some(item) = crew.items.get(next) else {
+                return;
+            };
+            let late = time::seconds().saturating_sub(crew.began) > DEADLINE;
+            if late || crew.launch.is_over() {
+                return;
+            }
+            if let Err(refusal) = crew.read(item, &mut walk) {
+                refusal.count();
+            }
+        }
+    }
+}
+
+impl Crew {
+    fn read(&self, item: &Item, walk: &mut Walk<'_>) -> Result<(), Refusal> {
+        let Some(known) = self.launch.files.get(item.file) else {
+            return Ok(());
+        };
+        let opened;
+        let file = match known.path() {
+            None => &*self.executable,
+            Some(path) => {
+                let found = admit(known, walk.to(path)?)?;
+                opened = found
+                    .open_to_read_ahead(&self.launch.user)
+                    .map_err(|_| Reason::LibraryUnreadable)?;
+                &*opened
+            }
+        };
+        let mut budget = Budget {
+            pages: self.pages.load(Relaxed),
+            runs: u32::MAX,
+        };
+        let before = budget.pages;
+        let outcome = prefetch::run(file, known.wanted(), item.from, &mut budget);
+        self.pages
+            .fetch_sub(before.saturating_sub(budget.pages).min(self.pages.load(Relaxed)), Relaxed);
+        self.launch.count(outcome.cached, outcome.asked);
+        Ok(())
+    }
+}
+
+/// The way from a root through folders of local filesystems; it remembers the last folder, since
+/// libraries are neighbours.
+struct Walk<'a> {
+    root: &'a Path,
+    folder: KVec<u8>,
+    place: Option<Path>,
+}
+
+impl<'a> Walk<'a> {
+    fn new(root: &'a Path) -> Self {
+        Self {
+            root,
+            folder: KVec::new(),
+            place: None,
+        }
+    }
+
+    /// Goes to `path`, one component after the other, so that a filesystem is known before it is
+    /// asked.
+    fn to(&mut self, path: &CStr) -> Result<Path, Refusal> {
+        let bytes = path.to_bytes();
+        let split = bytes
+            .iter()
+            .rposition(|byte| *byte == b'/')
+            .ok_or(Reason::LibraryGone)?;
+        let (folder, name) = bytes.split_at(split);
+        if self.place.is_none() || *self.folder != *folder {
+            let mut place = self.root.again();
+            for component in folder.split(|byte| *byte == b'/') {
+                if !component.is_empty() {
+                    place = step(&place, component)?;
+                }
+            }
+            self.folder.clear();
+            self.folder
+                .extend_from_slice(folder, GFP_KERNEL)
+                .map_err(|_| Reason::NoRecorder)?;
+            self.place = Some(place);
+        }
+        let place = self.place.as_ref().ok_or(Reason::LibraryGone)?;
+        step(place, name.get(1..).unwrap_or_default())
+    }
+}
+
+/// One component further.
+fn step(from: &Path, name: &[u8]) -> Result<Path, Refusal> {
+    /// `NAME_MAX`, and a zero byte.
+    const ROOM: usize = 256;
+
+    if !has_local_folders(from.filesystem()) {
+        return Err(Reason::LibraryFilesystem.into());
+    }
+    if name == b"." || name == b".." {
+        return Err(Reason::LibraryGone.into());
+    }
+    let mut buffer = [0; ROOM];
+    buffer
+        .get_mut(..name.len())
+        .filter(|room| room.len() < ROOM)
+        .ok_or(Reason::LibraryGone)?
+        .copy_from_slice(name);
+    let name = CStr::from_bytes_until_nul(&buffer).map_err(|_| Reason::LibraryGone)?;
+    from.look_up(name, false).map_err(look_up_refusal)
+}
+
+/// Whether what was found is what was recorded, and current may read it.
+fn admit(known: &Known, found: Path) -> Result<Path, Refusal> {
+    let inode = found.inode();
+    if !inode.is_regular() || !known.is(&inode) {
+        return Err(Reason::LibraryChanged.into());
+    }
+    if !is_local(found.filesystem()) || inode.is_dax() {
+        return Err(Reason::LibraryFilesystem.into());
+    }
+    found.may_read().map_err(|_| Reason::LibraryUnreadable)?;
+    Ok(found)
+}
+
+fn look_up_refusal(error: Error) -> Refusal {
+    if error == EACCES || error == EPERM {
+        Reason::LibraryUnreadable.into()
+    } else {
+        Reason::LibraryGone.into()
+    }
+}
+
+/// A path without the slash at its beginning, as it is looked up from a root.
+fn relative(path: &CStr) -> &CStr {
+    let bytes = path.to_bytes_with_nul();
+    let start = bytes.iter().take_while(|byte| **byte == b'/').count();
+    bytes
+        .get(start..)
+        .and_then(|rest| CStr::from_bytes_with_nul(rest).ok())
+        .unwrap_or(path)
+}

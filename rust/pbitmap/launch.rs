@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! One start of a program: what was stored about it, and what is to be had ready for it.
+//!
+//! A launch holds no reference on a file or a mount, so that a program that runs keeps nothing from
+//! going.
+
+use super::{
+    format::{
+        bitmap::Bitmap,
+        slot::{
+            FileIdentity,
+            Slot, //
+        },
+    },
+    mode::Mode,
+    pages::Pages,
+    policy::profile,
+    stats::{
+        Reason,
+        Refusal, //
+    },
+    store::section::Loaded,
+    sys::file::{
+        Identity,
+        Inode, //
+    },
+};
+use kernel::{
+    alloc::AllocError,
+    cred::Credential,
+    prelude::*,
+    sync::{
+        aref::ARef,
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
+    },
+    task::Task, //
+};
+
+/// A file whose pages a start needs.
+pub(crate) struct Known {
+    /// Its path from the program's root, with a zero byte at the end; empty for the executable.
+    path: KVec<u8>,
+    /// What it was when it was recorded; of the executable, what it is.
+    identity: FileIdentity,
+    /// The pages.
+    wanted: Pages,
+}
+
+impl Known {
+    /// Its path from the program's root; [`None`] for the executable.
+    pub(crate) fn path(&self) -> Option<&CStr> {
+        if self.path.is_empty() {
+            return None;
+        }
+        CStr::from_bytes_with_nul(&self.path).ok()
+    }
+
+    /// The pages that are wanted.
+    pub(crate) fn wanted(&self) -> Bitmap<'_> {
+        self.wanted.bitmap()
+    }
+
+    /// Whether `inode` is the file, unchanged.
+    pub(crate) fn is(&self, inode: &Inode) -> bool {
+        is_same(&self.identity, &identity_of(inode))
+    }
+}
+
+/// One start.
+pub(crate) struct Launch {
+    /// The file that is executed.
+    pub(crate) executable: Identity,
+    /// When that file had last been changed.
+    pub(crate) last_change: u64,
+    /// What was stored for it.
+    pub(crate) stored: Loaded,
+    /// The mode that it is started in.
+    pub(crate) mode: Mode,
+    /// The files, the executable first.
+    pub(crate) files: KVVec<Known>,
+    /// Who started it.
+    pub(crate) user: ARef<Credential>,
+    /// The task that runs it at first.
+    pub(crate) task: ARef<Task>,
+    /// Whether its user may have the bitmap updated.
+    pub(crate) updatable: Result<(), Reason>,
+    /// Pages that were in memory, and pages that were read for it.
+    cached: Atomic<u64>,
+    asked: Atomic<u64>,
+    over: Atomic<u32>,
+}
+
+impl Launch {
+    /// The start of an executable with this `inode`; `files` is what [`wanted_files`] found.
+    #[allow(clippy::too_many_arguments)]
+    pub(crate) fn new(
+        inode: &Inode,
+        last_change: u64,
+        stored: Loaded,
+        mode: Mode,
+        files: KVVec<Known>,
+        user: ARef<Credential>,
+        task: ARef<Task>,
+        updatable: Result<(), Reason>,
+    ) -> Self {
+        Self {
+            executable: inode.identity(),
+            last_change,
+            stored,
+            mode,
+            files,
+            user,
+            task,
+            updatable,
+            cached: Atomic::new(0),
+            asked: Atomic::new(0),
+            over: Atomic::new(0),
+        }
+    }
+
+    /// The file with this inode, if it is one of those.
+    pub(crate) fn file(&self, inode: &Inode) -> Option<&Known> {
+        self.files.iter().find(|known| known.is(inode))
+    }
+
+    /// Nothing need be read for it any more.
+    pub(crate) fn end(&self) {
+        self.over.store(1, Relaxed);
+    }
+
+    /// Whether the program has ended, or its start.
+    pub(crate) fn is_over(&self) -> bool {
+        self.over.load(Relaxed) != 0
+    }
+
+    /// So many pages were in memory and so many were asked for.
+    pub(crate) fn count(&self, cached: u64, asked: u64) {
+        self.cached.fetch_add(cached, Relaxed);
+        self.asked.fetch_add(asked, Relaxed);
+    }
+
+    /// What was counted: pages in memory, pages asked for.
+    pub(crate) fn counted(&self) -> (u64, u64) {
+        (self.cached.load(Relaxed), self.asked.load(Relaxed))
+    }
+
+    /// Pages that are wanted, of all files.
+    pub(crate) fn wanted(&self) -> u64 {
+        self.files
+            .iter()
+            .map(|known| known.wanted.bitmap().count() as u64)
+            .fold(0, u64::saturating_add)
+    }
+}
+
+/// The files of the profile of `slot` for `mode`, with the pages that are wanted of them. The
+/// executable, with this `inode`, comes first even if nothing is wanted of it.
+pub(crate) fn wanted_files(
+    slot: &Slot<'_>,
+    mode: &Mode,
+    inode: &Inode,
+) -> Result<KVVec<Known>, Refusal> {
+    let no_memory = |_: AllocError| Refusal::from(Reason::NoRecorder);
+    let mut files = KVVec::new();
+    let own = Known {
+        path: KVec::new(),
+        identity: identity_of(inode),
+        wanted: Pages::empty(0).map_err(no_memory)?,
+    };
+    files.push(own, GFP_KERNEL).map_err(no_memory)?;
+    let Some(choice) = profile::choose(slot, &mode.key()) else {
+        return Ok(files);
+    };
+    for (file, wanted) in choice.files(slot) {
+        let mut pages = Pages::empty(wanted.len()).map_err(no_memory)?;
+        for (index, word) in pages.words_mut().iter_mut().enumerate() {
+            *word = wanted.word(index);
+        }
+        if file.path().is_empty() {
+            if let Some(own) = files.first_mut() {
+                own.wanted = pages;
+            }
+            continue;
+        }
+        if file.path().contains(&0) || file.record.first_page != 0 {
+            continue;
+        }
+        let path = terminated(file.path()).map_err(no_memory)?;
+        let known = Known {
+            path,
+            identity: file.identity(),
+            wanted: pages,
+        };
+        files.push(known, GFP_KERNEL).map_err(no_memory)?;
+    }
+    Ok(files)
+}
+
+/// `bytes` and a zero byte.
+fn terminated(bytes: &[u8]) -> Result<KVec<u8>, AllocError> {
+    let mut copy = KVec::with_capacity(bytes.len().saturating_add(1), GFP_KERNEL)?;
+    copy.extend_from_slice(bytes, GFP_KERNEL)?;
+    copy.push(0, GFP_KERNEL)?;
+    Ok(copy)
+}
+
+/// The identity of a file as it is stored.
+pub(crate) fn identity_of(inode: &Inode) -> FileIdentity {
+    let identity = inode.identity();
+    let (mtime_sec, mtime_nsec) = inode.mtime();
+    FileIdentity {
+        dev: identity.dev,
+        ino: identity.ino,
+        generation: identity.generation,
+        size: inode.size(),
+        mtime_sec,
+        mtime_nsec,
+        ..FileIdentity::default()
+    }
+}
+
+/// Whether a file is what it was. The device's number may be another one after every boot.
+fn is_same(one: &FileIdentity, other: &FileIdentity) -> bool {
+    one.ino == other.ino
+        && one.generation == other.generation
+        && one.size == other.size
+        && one.mtime_sec == other.mtime_sec
+        && one.mtime_nsec == other.mtime_nsec
+}

@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Files, and who may read and write them. */
+#include <linux/capability.h>
+#include <linux/cred.h>
+#include <linux/fs.h>
+#include <linux/mount.h>
+#include <linux/namei.h>
+#include <linux/pagemap.h>
+#include <linux/stat.h>
+#include <linux/xattr.h>
+
+#include "shim.h"
+
+void pbm_inode_read(const struct inode *inode, struct pbm_inode *out)
+{
+	out->dev = inode->i_sb->s_dev;
+	out->ino = inode->i_ino;
+	out->generation = inode->i_generation;
+	out->mode = inode->i_mode;
+	out->size = i_size_read(inode);
+	out->mtime_sec = inode_get_mtime_sec(inode);
+	out->mtime_nsec = inode_get_mtime_nsec(inode);
+	out->flags = (IS_IMMUTABLE(inode) ? PBM_INODE_IMMUTABLE : 0) |
+		     (IS_APPEND(inode) ? PBM_INODE_APPEND : 0) |
+		     (IS_VERITY(inode) ? PBM_INODE_VERITY : 0) |
+		     (IS_SWAPFILE(inode) ? PBM_INODE_SWAPFILE : 0) |
+		     (IS_IMA(inode) ? PBM_INODE_IMA : 0) |
+		     (IS_DAX(inode) ? PBM_INODE_DAX : 0) |
+		     (IS_ENCRYPTED(inode) ? PBM_INODE_ENCRYPTED : 0) |
+		     (inode->i_nlink == 0 ? PBM_INODE_UNLINKED : 0);
+}
+
+/*
+ * When content or attributes of @file last changed, in ns: the inode's ctime.
+ * Having been asked for, it differs after the next change even within a tick.
+ */
+u64 pbm_last_change(struct file *file)
+{
+	struct kstat stat;
+
+	fill_mg_cmtime(&stat, STATX_CTIME, file_inode(file));
+	return timespec64_to_ns(&stat.ctime);
+}
+
+/*
+ * Copy @len bytes at @pos, if all of them are cached. A tenth of the price of
+ * kernel_read(), for what every exec pays.
+ */
+bool pbm_read_cached(struct file *file, void *to, size_t len, loff_t pos)
+{
+	if (pos < 0 || pos > i_size_read(file_inode(file)) ||
+	    len > i_size_read(file_inode(file)) - pos)
+		return false;
+	while (len) {
+		struct folio *folio = filemap_get_folio(file->f_mapping, pos >> PAGE_SHIFT);
+		size_t offset, part;
+
+		if (IS_ERR(folio))
+			return false;
+		if (!folio_test_uptodate(folio)) {
+			folio_put(folio);
+			return false;
+		}
+		offset = offset_in_folio(folio, pos);
+		part = min(len, folio_size(folio) - offset);
+		memcpy_from_folio(to, folio, offset, part);
+		folio_put(folio);
+		to += part;
+		pos += part;
+		len -= part;
+	}
+	return true;
+}
+
+/* With the credentials of current: 0, or why it could not write the file. */
+int pbm_may_write(const struct path *path)
+{
+	if (__mnt_is_readonly(path->mnt))
+		return -EROFS;
+	return inode_permission(mnt_idmap(path->mnt), d_inode(path->dentry),
+				MAY_WRITE);
+}
+
+bool pbm_has_capabilities(const struct path *path)
+{
+	/* Anything but a plain "there is none" counts as a yes. */
+	int len = vfs_getxattr(mnt_idmap(path->mnt), path->dentry,
+			       XATTR_NAME_CAPS, NULL, 0);
+
+	return len != -ENODATA && len != -EOPNOTSUPP;
+}
+
+/* As above, for reading. */
+int pbm_may_read(const struct path *path)
+{
+	return inode_permission(mnt_idmap(path->mnt), d_inode(path->dentry), MAY_READ);
+}
+
+/*
+ * Look @name up, one or more components, from @from on; symbolic links and
+ * automounts are not followed. With @cached only what needs no filesystem, else
+ * -EAGAIN.
+ */
+int pbm_lookup(const struct path *from, const char *name, bool cached, struct path *out)
+{
+	return vfs_path_lookup(from->dentry, from->mnt, name,
+			       LOOKUP_NO_SYMLINKS | (cached ? LOOKUP_CACHED : 0), out);
+}
+
+/*
+ * Write the path of @path from @root, or from the topmost mount, to the end of
+ * @buffer. Returns where it starts; a negative error if it does not fit.
+ */
+int pbm_path_name(const struct path *path, const struct path *root, char *buffer, int len)
+{
+	struct path at = *path;
+	int start = len;
+
+	path_get(&at);
+	while (!root || !path_equal(&at, root)) {
+		struct name_snapshot name;
+		struct dentry *parent;
+
+		if (at.dentry == at.mnt->mnt_root) {
+			if (follow_up(&at))
+				continue;
+			break;
+		}
+		take_dentry_name_snapshot(&name, at.dentry);
+		start -= name.name.len + 1;
+		if (start < 0) {
+			release_dentry_name_snapshot(&name);
+			path_put(&at);
+			return -ENAMETOOLONG;
+		}
+		buffer[start] = '/';
+		memcpy(buffer + start + 1, name.name.name, name.name.len);
+		release_dentry_name_snapshot(&name);
+		parent = dget_parent(at.dentry);
+		dput(at.dentry);
+		at.dentry = parent;
+	}
+	path_put(&at);
+	return start;
+}

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: GPL-2.0
+/* The page cache of a file. */
+#include <linux/backing-dev.h>
+#include <linux/blkdev.h>
+#include <linux/mm.h>
+#include <linux/pagemap.h>
+#include <linux/rcupdate_wait.h>
+#include <linux/xarray.h>
+
+#include "shim.h"
+
+/* The most pages that one POSIX_FADV_WILLNEED reads; longer ones are cut. */
+unsigned long pbm_readahead_limit(struct file *file)
+{
+	struct backing_dev_info *bdi = inode_to_bdi(file->f_mapping->host);
+
+	return max_t(unsigned long, bdi->io_pages, file->f_ra.ra_pages);
+}
+
+bool pbm_is_cached(struct address_space *mapping, pgoff_t first, unsigned long pages)
+{
+	while (pages) {
+		XA_STATE(xas, &mapping->i_pages, first);
+		unsigned long part = min(pages, 4096UL), left = part;
+		void *entry;
+
+		rcu_read_lock();
+		entry = xas_load(&xas);
+		/* A retry entry counts as missing; the caller looks closer then. */
+		while (entry && !xa_is_value(entry) && !xa_is_retry(entry)) {
+			struct xa_node *node = xas.xa_node;
+
+			/* A full leaf needs no look at each of its slots. */
+			if (!xas_not_node(node) && !node->shift &&
+			    node->count == XA_CHUNK_SIZE && !node->nr_values) {
+				unsigned long rest = XA_CHUNK_MASK - xas.xa_offset;
+				unsigned long skip = min(left - 1, rest);
+
+				xas.xa_index += skip;
+				xas.xa_offset += skip;
+				left -= skip;
+			}
+			if (!--left)
+				break;
+			entry = xas_next(&xas);
+		}
+		rcu_read_unlock();
+		if (left)
+			return false;
+		first += part;
+		pages -= part;
+		cond_resched();
+	}
+	return true;
+}
+
+unsigned long pbm_cached_pages(struct address_space *mapping, pgoff_t first, pgoff_t last)
+{
+	XA_STATE(xas, &mapping->i_pages, first);
+	unsigned long cached = 0;
+	struct folio *folio;
+
+	rcu_read_lock();
+	xas_for_each(&xas, folio, last) {
+		if (xas_retry(&xas, folio) || xa_is_value(folio))
+			continue;
+		/* A large folio is met once; count its part of the range. */
+		cached += min(folio_next_index(folio) - 1, last) -
+			  max(folio->index, first) + 1;
+		if (need_resched()) {
+			xas_pause(&xas);
+			cond_resched_rcu();
+		}
+	}
+	rcu_read_unlock();
+	return cached;
+}
+
+/* Whether the page is cached and up to date. */
+bool pbm_is_ready(struct file *file, pgoff_t page)
+{
+	struct folio *folio = filemap_get_folio(file->f_mapping, page);
+	bool ready;
+
+	if (IS_ERR(folio))
+		return false;
+	ready = folio_test_uptodate(folio);
+	folio_put(folio);
+	return ready;
+}
+
+/* How many requests the device of @file takes at once; 0 if nobody knows. */
+unsigned int pbm_queue_depth(struct file *file)
+{
+	struct block_device *bdev = file_inode(file)->i_sb->s_bdev;
+
+	return bdev ? bdev_get_queue(bdev)->nr_requests : 0;
+}
+
+/* Pages that could be had without swapping. */
+unsigned long pbm_available_pages(void)
+{
+	return max(si_mem_available(), 0L);
+}

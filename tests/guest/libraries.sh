@@ -1,0 +1,62 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# The whole program: what an ordinary run touches of its loader, its libraries
+# and the other files that it maps is recorded with it, and is read before the
+# next start asks for it. Real programs, in a root of their own.
+#
+# needs: module tool
+# smp: 1
+# mem: 2G
+# timeout: 240
+
+defaults=yes
+. "$(dirname "$0")/lib.sh"
+
+module_load
+scratch_mount
+use_real_files "$MNT"
+
+# try NAME FILES PROGRAM ARGUMENT... - at least so many files are recorded
+try() {
+	local name=$1 files=$2 program=$MNT$3 expected first_majflt round
+	local command=("${@:3}")
+	shift 2
+	starts -r "$MNT" -- "${command[@]}"
+	expected="$output $status"
+	annotate "$program"
+	cold
+	chroot "$MNT" /usr/bin/true
+	starts -r "$MNT" -- "${command[@]}"
+	settle
+	first_majflt=$majflt
+	is "$name: output and status of the first run" "$expected" "$output $status"
+	at_least "$name: major faults of the first run" 10 "$majflt"
+	at_least "$name: files recorded" "$files" "$(recorded_files "$program" | wc -l)"
+	for round in second third; do
+		cold
+		chroot "$MNT" /usr/bin/true
+		mark
+		starts -r "$MNT" -- "${command[@]}"
+		settle
+		is "$name: output and status of the $round run" "$expected" "$output $status"
+		at_most "$name: major faults of the $round run, $first_majflt before" $((first_majflt / 10 + 1)) "$majflt"
+		is "$name: refused" 0 "$(delta 'refused_*')"
+	done
+	at_least "$name: of 100 pages that were wanted, touched" 90 $(($(delta hits) * 100 / $(delta hits waste)))
+	note "$(grown)"
+	mark
+	starts -r "$MNT" -- "${command[@]}"
+	settle
+	is "$name: pages read when all is in memory" 0 "$(delta pages_read)"
+	is "$name: check" 0 "$(status_of tool check "$program")"
+}
+
+try git 4 /usr/bin/git --version
+try perl 5 /usr/bin/perl -e 'use POSIX; print floor(2.5)'
+try python3 10 "$(realpath /usr/bin/python3)" -I -B -c 'import json, sqlite3; print(json.dumps([1]))'
+try vim 4 /usr/bin/vim.tiny --version
+try busybox 1 /usr/bin/busybox echo static
+recorded_files "$MNT/usr/bin/git" | sed 's/^/        /'
+holds 'the loader is recorded' grep -q ld-linux <(recorded_files "$MNT/usr/bin/git")
+holds 'the C library is recorded' grep -q libc.so.6 <(recorded_files "$MNT/usr/bin/git")
