@@ -492,8 +492,9 @@ pub(crate) fn update(bytes: &[u8]) {
         let Some(mut next) = check_update(&old, &run, &seen) else {
             return;
         };
-        // The same again and again changes nothing in the end.
-        for _ in 0..usize::from(header.planes.clamp(1, 8)) {
+        // The same again and again changes nothing in the end. Where there is little room, one
+        // file after the other may find some, when pages of those before it are forgotten.
+        for _ in 0..usize::from(header.planes.clamp(1, 8)) * (seen.len() + 1) {
             let old = Slot::parse(&next, &Identity::new(7)).unwrap();
             if is_stored(&old, &run, seen.iter().copied()) {
                 break;
