@@ -39,6 +39,7 @@ try() {
 	shift
 	cp "$program" "$WORK/original"
 	starts -r "$MNT" -- "$@"
+	is "$name: status" 0 "$status"
 
 	annotate "$program"
 	echo 4096 >$around
@@ -73,5 +74,5 @@ try() {
 try git /usr/bin/git --version
 try perl /usr/bin/perl -e 'use POSIX'
 try python3 "$(realpath /usr/bin/python3)" -I -B -c 'import json, sqlite3, asyncio'
-try gcc /usr/libexec/gcc/x86_64-linux-gnu/14/cc1 -quiet /tmp/empty.c -o /dev/null
+try gcc /usr/libexec/gcc/x86_64-linux-gnu/14/cc1 -quiet -fpreprocessed /tmp/empty.c -o /dev/null
 try clang /usr/lib/llvm-19/bin/clang -O2 -c /tmp/empty.c -o /tmp/empty.o

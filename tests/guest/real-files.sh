@@ -10,11 +10,14 @@ CLANG=/usr/lib/llvm-19/bin/clang
 
 # with_links PATH - it, where it leads to, and what it needs
 with_links() {
+	local library
 	echo "$1"
 	realpath "$1"
-	# "libc.so.6 => /lib/x86_64-linux-gnu/libc.so.6 (0x...)", "/lib64/ld-linux-x86-64.so.2 (0x...)"
-	{ ldd "$1" 2>/dev/null || true; } | sed -n 's,.*[[:space:]]\(/lib[^ ]*\).*,\1,p' | while read -r library; do
-		echo "/usr$library"
+	# "	libc.so.6 => /lib/x86_64-linux-gnu/libc.so.6 (0x...)", "	/lib64/ld-linux-x86-64.so.2 (0x...)"
+	{ ldd "$1" 2>/dev/null || true; } | sed -n 's,^[[:space:]]*\([^ ]* => \)\?\(/[^ ]*\) (.*,\2,p' | while read -r library; do
+		library=$(realpath -s "$library")
+		case $library in /lib*) library=/usr$library ;; esac
+		echo "$library"
 		realpath "$library"
 	done
 }
@@ -30,7 +33,7 @@ pack_files() {
 # pack_real_files DIR
 pack_real_files() {
 	# shellcheck disable=SC2086 # words
-	pack_files "$1/real-programs.tar" $REAL_PROGRAMS
+	pack_files "$1/real-programs.tar" $REAL_PROGRAMS /usr/lib/python3*/lib-dynload/*.so
 	# What python3 and perl load. (The tests write no compiled modules.)
 	(cd / && find usr/lib/python3* usr/lib/x86_64-linux-gnu/perl* usr/share/perl* usr/lib/locale \
 		\( -name test -o -name idlelib -o -name pydoc_data -o -name dist-packages \) -prune -o \( -type f -o -type l \) -print) \
@@ -46,5 +49,6 @@ pack_real_files() {
 use_real_files() {
 	mkdir -p "$1"/usr/lib64 "$1"/usr/lib "$1"/usr/bin "$1"/tmp "$1"/dev
 	[ -e "$1/lib" ] || ln -s usr/lib usr/lib64 usr/bin "$1"
+	[ -e "$1/dev/null" ] || mknod -m 666 "$1/dev/null" c 1 3
 	tar -C "$1" -xf "$PBITMAP_TARS/${2:-real-programs}.tar" || broken 'the real programs could not be unpacked'
 }
