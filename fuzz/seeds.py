@@ -221,6 +221,12 @@ def section_seeds():
     yield "profiles-share-files", both(seal(patch(pair, 128 + 16, "I", 2)), bytes(1024))
     yield "files-share-a-plane", both(seal(patch(pair, record + 32, "I", 520)), bytes(1024))
     yield "path-is-a-plane", both(seal(patch(pair, record + 8, "I", 520)), bytes(1024))
+    yield "remembers-four", both(seal(patch(pair, 0x68, "HH", 3, 4)), bytes(1024))
+    yield "remembers-more-than-there-can-be", both(
+        seal(patch(patch(pair, 0x56, "H", MAX16), 0x68, "HH", MAX16, MAX16)), bytes(1024)
+    )
+    yield "eight-remembered", both(seal(patch(slot(1, 64, 8), 0x68, "HH", 1, 8)))
+    yield "no-recording", both(seal(patch(slot(1, 64, 8), PROFILES + 20, "I", 0)))
     yield "library-at-the-last-page", both(
         seal(patch(pair, record + 16, "Q", MAX64 - 60)), bytes(1024)
     )
