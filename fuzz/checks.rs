@@ -6,29 +6,37 @@
 //! `corpus/` and with what proptest makes up. They panic if something does not hold. Where there
 //! is a simple and slow way to say what is right, they compare with that.
 
+use std::collections::BTreeSet;
+
 use pbitmap_core::{
     format::{
         bitmap::Bitmap,
         crc32c::crc32c,
         elf::{self, Header, PT_LOAD},
         error::Error,
-        layout::{FILE_BY_PATH, FILE_EXECUTABLE, PROFILE_BY_NAME, PROFILE_DEFAULT},
+        layout::{FILE_BY_PATH, FILE_EXECUTABLE, PROFILE_DEFAULT},
         slot::{
             choose, order, BuildId, Builder, FileIdentity, FileInput, Identity, Outcome,
             ProfileInput, Slot, SlotHeader,
         },
-        update::{self, Key, Seen},
+        update::{is_stored, update as update_slot, Key, Run as Recording, Seen},
         MAX_PHNUM, MAX_SHNUM, PAGE_SIZE,
     },
     policy::{
-        merge::Merge,
+        merge::{Merge, Wanted},
         plan::{Limits, Plan, Run},
-        profile,
+        profile::{self, Choice},
     },
 };
 
+#[path = "model.rs"]
+mod model;
+
+const MERGES: [Merge; 3] = [Merge::Replace, Merge::Or, Merge::Age];
+
 /// `bytes` are a file.
 pub(crate) fn elf(bytes: &[u8]) {
+    notes(bytes);
     let Ok(header) = Header::parse(bytes) else {
         return;
     };
@@ -67,6 +75,16 @@ pub(crate) fn elf(bytes: &[u8]) {
             elf::is_section_name(bytes.get(start..).unwrap_or_default());
         }
         assert_eq!(elf::section_headers(shdrs).count(), shdrs.len() / 64);
+    }
+}
+
+/// `bytes` are notes.
+pub(crate) fn notes(bytes: &[u8]) {
+    if let Some(id) = elf::build_id(bytes) {
+        assert!(!id.is_empty());
+        let start = id.as_ptr() as usize - bytes.as_ptr() as usize;
+        assert_eq!(bytes[start - 4..start], *b"GNU\0");
+        assert_eq!(bytes[start - 8..start - 4], 3u32.to_le_bytes());
     }
 }
 
@@ -110,7 +128,10 @@ pub(crate) fn section(bytes: &[u8]) {
     let parsed = [first, second].map(|slot| Slot::parse(slot, &identity));
     for slot in parsed.iter().flatten() {
         walk(slot);
-        rewrite(slot, first);
+        choices(slot);
+        // One of them each time, so that replaying takes no minutes.
+        let merge = MERGES[crc32c(&section) as usize % MERGES.len()];
+        updates(slot, merge, &mut Bytes(second));
     }
     match choose(&section, &identity) {
         Ok((index, slot)) => {
@@ -180,122 +201,320 @@ fn walk(slot: &Slot<'_>) {
     }
 }
 
-/// Makes slots that follow `slot`: runs of each kind, in a mode that it has and in one that it may
-/// not have.
-fn rewrite(slot: &Slot<'_>, pages: &[u8]) {
-    let pages = pages.get(..512).unwrap_or(pages);
-    let known = slot.profiles().last();
-    let keys = [
-        known.map_or(&b""[..], |profile| profile.key()),
-        pages.get(..3).unwrap_or_default(),
-    ];
-    // One way of merging an input, so that a corpus is soon gone through.
-    let ways = [Merge::Replace, Merge::Or, Merge::Age];
-    let way = slot.header().crc32c as usize % ways.len();
-    for merge in ways.into_iter().skip(way).take(1) {
-        for bytes in keys {
-            let kind = match (known, bytes) {
-                (_, b"") => PROFILE_DEFAULT,
-                (Some(profile), bytes) if profile.key() == bytes => profile.record.kind,
-                _ => PROFILE_BY_NAME,
+/// Chooses among the profiles of a slot, and looks at what is chosen.
+fn choices(slot: &Slot<'_>) {
+    let all = model::read(slot);
+    let mut keys: Vec<_> = all
+        .iter()
+        .map(|profile| Key {
+            kind: profile.record.kind,
+            bytes: &profile.key,
+        })
+        .collect();
+    keys.push(Key::DEFAULT);
+    keys.push(Key {
+        kind: 1,
+        bytes: b"in no slot",
+    });
+    for key in keys {
+        let Some(choice) = profile::choose(slot, &key) else {
+            assert!(all
+                .iter()
+                .all(|profile| profile.record.kind != PROFILE_DEFAULT));
+            assert!(all.iter().all(|profile| profile.record.runs == 0));
+            continue;
+        };
+        let first = choice.profile();
+        let recorded = |kind: u16, bytes: &[u8]| {
+            all.iter().any(|profile| {
+                let record = &profile.record;
+                record.runs != 0 && record.kind == kind && (kind == 0 || profile.key == bytes)
+            })
+        };
+        if recorded(key.kind, key.bytes) {
+            assert!(key.is_of(first) && matches!(choice, Choice::One(_)));
+        } else if recorded(PROFILE_DEFAULT, b"") {
+            assert!(Key::DEFAULT.is_of(first) && matches!(choice, Choice::One(_)));
+        } else if let Choice::Common(first, second) = &choice {
+            assert!(first.index != second.index);
+            assert!(first.record.runs != 0 && second.record.runs != 0);
+            assert!(first.record.last_used >= second.record.last_used);
+            let later = |profile: &&model::ProfileModel| {
+                profile.record.runs != 0 && profile.record.last_used > second.record.last_used
             };
-            follow(slot, pages, merge, Key { kind, bytes });
+            assert!(all.iter().filter(later).count() <= 1);
+        }
+        for (file, wanted) in choice.files(slot) {
+            let pages: BTreeSet<u64> = (0..wanted.len() as u64)
+                .filter(|page| wanted.word(*page as usize / 64) >> (page % 64) & 1 != 0)
+                .collect();
+            assert_eq!(wanted.count(), pages.len());
+            let file = &all.iter().flat_map(|profile| &profile.files).find(|other| {
+                other.path == file.path()
+                    && other.planes.len() == usize::from(file.record.plane_count)
+                    && model::wanted(other, first.record.runs).is_superset(&pages)
+            });
+            assert!(file.is_some());
+            let mut bytes = vec![0xee; wanted.len().div_ceil(8)];
+            wanted.write(&mut bytes);
+            let written = Bitmap::new(&bytes, usize::MAX);
+            assert_eq!(written.count(), pages.len());
+            if let Some(bitmap) = wanted.as_bitmap() {
+                assert!(bitmap.same_bits(&written));
+            }
+        }
+    }
+    for (profile, expected) in slot.profiles().zip(&all) {
+        for (file, expected) in slot.files(&profile).zip(&expected.files) {
+            let wanted = Wanted::new(&file, profile.record.runs);
+            let expected = model::wanted(expected, profile.record.runs);
+            assert_eq!(wanted.count(), expected.len());
+            for page in expected {
+                assert!(wanted.word(page as usize / 64) >> (page % 64) & 1 != 0);
+            }
         }
     }
 }
 
-fn follow(slot: &Slot<'_>, pages: &[u8], merge: Merge, key: Key<'_>) {
+/// Stores recordings of all kinds in a slot: of what it has already and of what it has not.
+fn updates(slot: &Slot<'_>, merge: Merge, bytes: &mut Bytes<'_>) {
+    let other = Key {
+        kind: 1,
+        bytes: b"vi",
+    };
+    let keys = slot.profiles().take(2).map(|profile| Key {
+        kind: profile.record.kind,
+        bytes: profile.key(),
+    });
+    for key in keys.chain([other]) {
+        let run = Recording {
+            key,
+            merge,
+            wanted: 5,
+            hits: 4,
+            now: u64::from(bytes.byte()) << (bytes.byte() % 57),
+        };
+        let mut seen = vec![Seen {
+            path: b"",
+            identity: FileIdentity::default(),
+            pages: Bitmap::new(bytes.take(40), usize::MAX),
+        }];
+        let files: Vec<_> = slot
+            .profiles()
+            .flat_map(|profile| slot.files(&profile))
+            .take(20)
+            .collect();
+        for file in &files {
+            let op = bytes.byte();
+            if op & 1 != 0 {
+                continue;
+            }
+            let record = &file.record;
+            let len = usize::from(op & 0x3e);
+            seen.push(Seen {
+                path: file.path(),
+                identity: FileIdentity {
+                    dev: 1,
+                    ino: record.ino,
+                    generation: record.generation,
+                    size: record.size ^ u64::from(op >> 7),
+                    mtime_sec: record.mtime_sec,
+                    mtime_nsec: record.mtime_nsec,
+                    build_id: BuildId::new(bytes.take(usize::from(op >> 6))),
+                },
+                pages: match file.plane(0) {
+                    Some(plane) if op & 0x40 != 0 => plane,
+                    _ => Bitmap::new(bytes.take(len), usize::MAX),
+                },
+            });
+        }
+        check_update(slot, &run, &seen);
+    }
+}
+
+/// Makes the slot that follows `slot`, and compares it with the one that is expected.
+fn check_update(slot: &Slot<'_>, run: &Recording<'_>, seen: &[Seen<'_>]) -> Option<Vec<u8>> {
     let size = slot.header().slot_size as usize;
     let identity = Identity {
         layout_crc: slot.header().layout_crc,
         page_size: slot.header().page_size,
     };
-    let run = update::Run {
-        key,
-        merge,
-        wanted: 5,
-        hits: 4,
-        now: 77,
-    };
-    // What the program has itself, a library that the slot knows, and one that it may not know.
-    let known = slot
-        .profiles()
-        .flat_map(|profile| slot.files(&profile))
-        .find(|file| !file.path().is_empty());
-    let touched = Bitmap::new(pages, usize::MAX);
-    let own = Seen {
-        path: b"",
-        identity: FileIdentity::default(),
-        pages: touched,
-    };
-    let library = Seen {
-        path: known.map_or(b"/lib/a", |file| file.path()),
-        identity: known.map_or(FileIdentity::default(), |file| file.identity()),
-        pages: touched,
-    };
-    let other = Seen {
-        path: b"/lib/b",
-        ..own
-    };
-    let files = [own, library, other];
-    let seen = || files.iter().copied();
-    let stored = update::is_stored(slot, &run, seen());
-
-    let mut out = vec![0xee; size];
-    let report = match update::update(slot, &mut out, &run, seen()) {
+    let files = seen.iter().copied();
+    let mut out = vec![0xee; size + 8];
+    let unchanged = is_stored(slot, run, files.clone());
+    let report = match update_slot(slot, &mut out, run, files.clone()) {
         Ok(report) => report,
-        Err(Error::NoRoom | Error::GenerationExhausted | Error::BadSlotSize | Error::BadRecord) => {
-            return
+        Err(Error::GenerationExhausted) => {
+            assert_eq!(slot.header().generation, u64::MAX);
+            return None;
         }
-        Err(error) => panic!("an update says {error:?}"),
+        Err(error) => {
+            assert_eq!(error, Error::NoRoom);
+            assert!(model::expect(slot, run, seen).is_none());
+            return None;
+        }
     };
+    assert_eq!(out[size..], [0xee; 8], "wrote past the slot");
     assert!(report.used <= size);
-    assert!(out[report.used..].iter().all(|byte| *byte == 0));
+    assert!(out[report.used..size].iter().all(|byte| *byte == 0));
+    out.truncate(size);
+
     let next = Slot::parse(&out, &identity).unwrap();
     assert_eq!(next.verify(), Ok(()));
-    assert_eq!(next.header().generation, slot.header().generation + 1);
-    assert_eq!(next.header().updated, 77);
-    assert!(next.profiles().count() <= usize::from(slot.header().max_profiles.max(1)));
+    let expected = SlotHeader {
+        generation: slot.header().generation + 1,
+        updated: run.now,
+        used_bytes: report.used as u32,
+        crc32c: next.header().crc32c,
+        profiles_offset: next.header().profiles_offset,
+        profile_count: next.header().profile_count,
+        files_offset: next.header().files_offset,
+        file_count: next.header().file_count,
+        ..*slot.header()
+    };
+    assert_eq!(*next.header(), expected);
+    let stored = model::read(&next);
+    let files_stored: usize = stored.iter().map(|profile| profile.files.len()).sum();
+    assert_eq!(stored.len(), usize::from(expected.profile_count));
+    assert_eq!(files_stored, expected.file_count as usize);
 
-    let profile = next.profiles().next().unwrap();
-    assert!(key.is_of(&profile));
-    assert_eq!((profile.record.wanted, profile.record.hits), (5, 4));
-    assert_eq!(profile.record.last_used, 77);
-    if let Some(file) = next.executable(&profile) {
-        let plane = file.plane(0).unwrap();
-        let newest = Bitmap::new(pages, plane.len());
-        for page in newest.runs().map(|(first, _)| first) {
-            assert!(plane.get(page), "a page that was touched is not there");
-        }
-        if merge != Merge::Or {
-            assert!(plane.same_bits(&newest));
+    // Of two records of one file it is not said which one counts.
+    let old = slot.profiles().find(|profile| run.key.is_of(profile));
+    let mut paths = BTreeSet::new();
+    let is_clear = old.is_none_or(|old| {
+        slot.files(&old)
+            .all(|file| paths.insert((file.record.kind, file.path())))
+    });
+    if is_clear {
+        let expected = model::expect(slot, run, seen).unwrap();
+        assert_eq!(stored, expected.profiles);
+        assert_eq!(report, expected.report);
+        assert!(unchanged || !expected.is_stored);
+        if unchanged && !expected.is_stored {
+            is_close_enough(slot, run, &stored);
         }
     }
-    let whole = report
-        == update::Report {
-            used: report.used,
-            ..update::Report::default()
+    Some(out)
+}
+
+/// Makes sure that a recording may be taken for stored although it would change something.
+fn is_close_enough(slot: &Slot<'_>, run: &Recording<'_>, next: &[model::ProfileModel]) {
+    assert_eq!(run.merge, Merge::Age);
+    let old = slot.profiles().find(|profile| run.key.is_of(profile));
+    let index = slot
+        .profiles()
+        .position(|profile| run.key.is_of(&profile))
+        .unwrap();
+    let runs = old.unwrap().record.runs;
+    assert!(runs >= u32::from(slot.header().planes.clamp(1, 8)));
+    // What was recorded of a file is in the next slot, where there is a record of it.
+    let (mut pages, mut wanted) = (0, 0);
+    let mut each = [0; 8];
+    for old in &model::read(slot)[index].files {
+        let file = next[0]
+            .files
+            .iter()
+            .find(|file| file.record.kind == old.record.kind && file.path == old.path);
+        let new = file.map(|file| file.planes[0].clone()).unwrap_or_default();
+        assert!(old.path.is_empty() || new.is_empty() == old.planes[0].is_empty());
+        pages += new.len();
+        for (plane, each) in old.planes.iter().zip(&mut each) {
+            *each += new.symmetric_difference(plane).count();
+        }
+        wanted += new.symmetric_difference(&model::wanted(old, runs)).count();
+    }
+    assert!(wanted <= pages / 128 && each.iter().all(|each| *each <= pages / 128));
+}
+
+/// `bytes` are a slot as the tool makes it and recordings that go to it one after the other.
+pub(crate) fn update(bytes: &[u8]) {
+    let mut bytes = Bytes(bytes);
+    let size = 336 + usize::from(bytes.byte()) * 16;
+    let header = SlotHeader {
+        planes: u16::from(bytes.byte() % 10),
+        max_profiles: u16::from(bytes.byte() % 6),
+        ..SlotHeader::template(7, b"id", u64::from(bytes.byte()) * 2000)
+    };
+    let mut slot = vec![0; size];
+    let mut builder = Builder::new(&mut slot, &header, 1, 1).unwrap();
+    let _ = builder.profile(&ProfileInput::default()).unwrap();
+    let own = FileInput {
+        kind: FILE_EXECUTABLE,
+        page_count: header.elf_size.div_ceil(4096) as u32,
+        planes: &[&[]],
+        ..FileInput::default()
+    };
+    let _ = builder.file(&own).unwrap();
+    builder.finish(1, 0).unwrap();
+
+    let paths: [&[u8]; 8] = [
+        b"",
+        b"/a",
+        b"/b",
+        b"/lib/c",
+        b"/lib/d",
+        b"/eeeeeeeee",
+        b"/f",
+        b"/g",
+    ];
+    let keys: [&[u8]; 4] = [b"", b"vi", b"a longer key", b"git"];
+    let mut now = 0u64;
+    for _ in 0..16 {
+        if bytes.0.is_empty() {
+            break;
+        }
+        let op = bytes.byte();
+        let run = Recording {
+            key: Key {
+                kind: u16::from(op >> 2 & 3),
+                bytes: keys[usize::from(op >> 4 & 3)],
+            },
+            merge: MERGES[usize::from(op & 3).min(2)],
+            wanted: u32::from(op),
+            hits: 1,
+            now,
         };
-    if merge != Merge::Age && whole && touched.len() <= 1 << 20 {
-        assert!(
-            update::is_stored(&next, &run, seen()),
-            "what was stored is not"
-        );
-    }
-    let _ = stored;
-    let mut wanted = 0;
-    if let Some(choice) = profile::choose(&next, &key) {
-        for (_, pages) in choice.files(&next) {
-            assert_eq!(
-                pages.count(),
-                (0..pages.len().div_ceil(64))
-                    .map(|index| pages.word(index).count_ones() as usize)
-                    .sum()
-            );
-            wanted += pages.count();
+        now += u64::from(op >> 6) * 30_000;
+        let mut seen = Vec::new();
+        for _ in 0..bytes.byte() % 10 {
+            let op = bytes.byte();
+            seen.push(Seen {
+                path: paths[usize::from(op & 7)],
+                identity: FileIdentity {
+                    dev: u64::from(op),
+                    ino: u64::from(op == 0xff),
+                    ..FileIdentity::default()
+                },
+                pages: Bitmap::new(bytes.take(usize::from(op >> 3)), usize::MAX),
+            });
         }
+        let old = Slot::parse(&slot, &Identity::new(7)).unwrap();
+        let Some(mut next) = check_update(&old, &run, &seen) else {
+            return;
+        };
+        // The same again and again changes nothing in the end. Where there is little room, one
+        // file after the other may find some, when pages of those before it are forgotten.
+        for _ in 0..usize::from(header.planes.clamp(1, 8)) * (seen.len() + 1) {
+            let old = Slot::parse(&next, &Identity::new(7)).unwrap();
+            if is_stored(&old, &run, seen.iter().copied()) {
+                break;
+            }
+            // More planes may leave no room for the executable.
+            match check_update(&old, &run, &seen) {
+                Some(slot) => next = slot,
+                None => return,
+            }
+        }
+        let last = Slot::parse(&next, &Identity::new(7)).unwrap();
+        assert!(is_stored(&last, &run, seen.iter().copied()));
+        // Mostly one recording comes after the other.
+        slot = if op & 0x80 == 0 {
+            check_update(&old, &run, &seen).unwrap()
+        } else {
+            next
+        };
     }
-    assert!(wanted <= out.len() * 8);
+    choices(&Slot::parse(&slot, &Identity::new(7)).unwrap());
 }
 
 /// Compares what a bitmap says about itself with its bits.
@@ -494,7 +713,8 @@ pub(crate) fn round_trip(bytes: &[u8]) {
         keys.iter().any(|key| key.kind == PROFILE_DEFAULT)
     );
     walk(&slot);
-    rewrite(&slot, bytes.0);
+    choices(&slot);
+    updates(&slot, MERGES[used / 8 % 3], &mut bytes);
 }
 
 /// Bytes that are used up from the front, and zeroes after them.

@@ -221,6 +221,12 @@ def section_seeds():
     yield "profiles-share-files", both(seal(patch(pair, 128 + 16, "I", 2)), bytes(1024))
     yield "files-share-a-plane", both(seal(patch(pair, record + 32, "I", 520)), bytes(1024))
     yield "path-is-a-plane", both(seal(patch(pair, record + 8, "I", 520)), bytes(1024))
+    yield "remembers-four", both(seal(patch(pair, 0x68, "HH", 3, 4)), bytes(1024))
+    yield "remembers-more-than-there-can-be", both(
+        seal(patch(patch(pair, 0x56, "H", MAX16), 0x68, "HH", MAX16, MAX16)), bytes(1024)
+    )
+    yield "eight-remembered", both(seal(patch(slot(1, 64, 8), 0x68, "HH", 1, 8)))
+    yield "no-recording", both(seal(patch(slot(1, 64, 8), PROFILES + 20, "I", 0)))
     yield "library-at-the-last-page", both(
         seal(patch(pair, record + 16, "Q", MAX64 - 60)), bytes(1024)
     )
@@ -263,11 +269,43 @@ def round_trip_seeds():
     yield "many-planes", start(60, 0, 1, 9) + bytes([profile] + [0xE1] * 9) + b"\xa5" * 900
 
 
+def update_seeds():
+    def start(room=255, planes=4, profiles=4, pages=255):
+        return bytes([room, planes, profiles, pages])
+
+    def recording(files, merge=2, kind=0, key=0, late=0):
+        out = bytes([merge | kind << 2 | key << 4 | late << 6, len(files)])
+        for path, data in files:
+            out += bytes([path | len(data) << 3]) + data
+        return out
+
+    both = [(0, b"\x0f"), (1, b"\x01\x02")]
+    yield "ages", start() + b"".join(recording([(0, bytes([1 << n]))]) for n in range(8))
+    yield "same-again", start() + recording(both) * 8
+    yield "file-goes", start() + recording(both) + recording(both[:1]) * 6
+    yield "file-comes", start() + recording(both[:1]) * 3 + recording(both) * 3
+    yield "replace", start() + recording(both, 0) + recording([(0, b"\xf0"), (2, b"\x01")], 0)
+    yield "or", start() + recording(both, 1) + recording([(0, b"\xf0"), (2, b"\x01")], 1)
+    yield "all-merges", start() + b"".join(recording(both, merge) for merge in (0, 1, 2, 0, 2, 1))
+    yield "one-of-128", start() + recording([(0, b"\xff" * 16)]) * 5 + recording([(0, b"\xff" * 15 + b"\x7f")])
+    yield "same-path-twice", start() + recording([(1, b"\x01"), (1, b"\x02"), (0, b"\x04"), (0, b"\x08")]) * 2
+    yield "modes", start() + b"".join(recording(both, 2, 1, key, 1) for key in (1, 2, 3, 1, 0, 2))
+    yield "too-many-modes", start(profiles=2) + b"".join(recording(both, 2, 1, key, 1) for key in (1, 2, 3))
+    yield "default-then-mode", start() + recording(both) + recording(both, 2, 1, 1)
+    yield "modes-in-little-room", start(40) + b"".join(recording(both, 2, 1, key, 1) for key in (1, 2, 3, 1))
+    yield "files-in-little-room", start(20) + recording([(n, b"\xff" * 24) for n in range(8)]) * 3
+    yield "no-room", start(0, 9) + recording(both) * 3
+    yield "no-pages", start(pages=0) + recording(both) * 3
+    yield "nothing-seen", start() + recording([]) * 3
+    yield "a-day-later", start() + recording(both, 2, 1, 1, 3) + recording(both, 2, 1, 2, 3) + recording(both, 2, 1, 1)
+
+
 for target, seeds in {
     "elf": elf_seeds(),
     "section": section_seeds(),
     "plan": plan_seeds(),
     "round_trip": round_trip_seeds(),
+    "update": update_seeds(),
 }.items():
     directory = CORPUS / target
     directory.mkdir(parents=True, exist_ok=True)

@@ -62,7 +62,7 @@ timeout -k 2 "${KUNIT_TIMEOUT:-300}" qemu-system-x86_64 -accel "$accel" "${cpu[@
 	say "the KUnit guest did not end by itself; the report is of what it got to"
 
 status=0
-python3 "$SCRIPTS/ktap.py" --sources "$SRC/rust/pbitmap" --minimum "${KUNIT_MINIMUM:-20}" "$log" >"$dir/report" || status=1
+python3 "$SCRIPTS/ktap.py" --sources "$SRC/rust/pbitmap" --minimum "${KUNIT_MINIMUM:-150}" "$log" >"$dir/report" || status=1
 extra=0
 complain() {
 	printf 'FAIL %s\n' "$*"

@@ -92,6 +92,11 @@ fn round_trip() {
     replay("round_trip", 5, checks::round_trip);
 }
 
+#[test]
+fn update() {
+    replay("update", 5, checks::update);
+}
+
 /// The seeds are written by a script of their own from the documentation alone, so this is where
 /// reader and documentation would be seen to differ.
 #[test]

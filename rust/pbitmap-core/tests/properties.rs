@@ -101,6 +101,25 @@ fn sound_elf(phdrs: &[[u64; 7]], shdrs: &[[u64; 8]]) -> Vec<u8> {
     file
 }
 
+/// A recording of few files, all of whose pages are touched but for a few: as `checks::update`
+/// takes it.
+fn recording() -> impl Strategy<Value = Vec<u8>> {
+    let file = (0u8..8, 1u8..20, prop::option::of((any::<u8>(), 0u32..8)));
+    let head = (0u8..4, 0u8..4, 0u8..4);
+    (head, vec(file, 0..6)).prop_map(|((merge, kind, late), files)| {
+        let mut bytes = vec![merge | kind << 2 | late << 6, files.len() as u8];
+        for (path, len, clear) in files {
+            bytes.push(path | len << 3);
+            let mut pages = vec![0xff; usize::from(len)];
+            if let Some((at, bit)) = clear {
+                pages[usize::from(at % len)] &= !(1u8 << bit);
+            }
+            bytes.extend(pages);
+        }
+        bytes
+    })
+}
+
 /// Too long for the shared tests, which run on a small stack.
 #[test]
 fn the_longest_path_is_read_and_no_longer_one() {
@@ -206,6 +225,17 @@ proptest! {
     }
 
     #[test]
+    fn any_bytes_are_notes(bytes in vec(any::<u8>(), 0..80), at in 0usize..40) {
+        checks::notes(&bytes);
+        let mut bytes = bytes;
+        let note = b"\x04\0\0\0\x08\0\0\0\x03\0\0\0GNU\0";
+        for (to, from) in bytes.iter_mut().skip(at * 4).zip(note) {
+            *to = *from;
+        }
+        checks::notes(&bytes);
+    }
+
+    #[test]
     fn records_are_what_they_were(bytes in prop::array::uniform32(any::<u32>())) {
         let bytes: Vec<u8> = bytes.iter().flat_map(|word| word.to_le_bytes()).collect();
         let mut copy = vec![0; 128];
@@ -243,5 +273,25 @@ proptest! {
         crc.update(before);
         crc.update(after);
         prop_assert_eq!(crc.finish(), !simple);
+    }
+}
+
+// Each of these makes many slots.
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn recordings_are_stored_as_the_simple_model_says(bytes in vec(any::<u8>(), 0..1500)) {
+        checks::update(&bytes);
+    }
+
+    #[test]
+    fn recordings_that_hardly_change_are_stored_too(
+        start in prop::array::uniform4(any::<u8>()),
+        recordings in vec(recording(), 1..12),
+    ) {
+        let mut bytes = start.to_vec();
+        bytes.extend(recordings.into_iter().flatten());
+        checks::update(&bytes);
     }
 }

@@ -3,8 +3,10 @@
 //! Writing slots, into a buffer of the caller's and without allocating.
 //!
 //! The tables come first, at the size that was asked for up front; keys, paths and planes follow
-//! in the order in which they are added. What does not fit is dropped by the rule in the
-//! [format](super), never written past the end.
+//! in the order in which they are added. Nothing is written past the end: a record without a place
+//! in its table is dropped, the bits of a file that do not all fit are cut at the end, and a file
+//! without room for a single word a plane is dropped. [`update`](super::update::update) knows
+//! beforehand what fits.
 
 use super::{
     bitmap,

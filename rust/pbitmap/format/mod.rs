@@ -41,11 +41,20 @@
 //! together claim no more files and no more data than there are. Of a valid slot, a record of an
 //! unknown kind or encoding, or with offsets that lead outside, is skipped alone.
 //!
+//! # Recordings
+//!
+//! A *recording* is what a run of the program touched, file by file, with the *key* of the profile
+//! that it belongs to. [`update::update`] makes the slot that follows another of it: the recorded
+//! profile comes first, with its older recordings in the planes after the new one, and the other
+//! profiles behind it. [`merge`](super::policy::merge) says which of the pages are worth
+//! prefetching, [`profile`](super::policy::profile) which of the profiles.
+//!
 //! # What does not fit
 //!
-//! The size of a slot is fixed when a file is annotated. File records are stored in order; the
-//! bits of one that does not fit are cut at the end (the highest offsets go) and it is marked
-//! [`layout::FILE_TRUNCATED`]; one without room for a single word a plane is dropped.
+//! The size of a slot is fixed when a file is annotated. First the profiles go that were not used
+//! for the longest time, then what is last in the recorded one: whole files, and the highest pages
+//! of the last one that is left, which is marked [`layout::FILE_TRUNCATED`]. The executable is the
+//! first file, and without it nothing is written.
 //!
 //! The fields, byte by byte, are in [`layout`] and in `Documentation/format.rst`.
 

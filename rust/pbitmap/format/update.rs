@@ -165,6 +165,9 @@ pub fn update<'a>(
     let mut room = Room::new(header, key)?;
     let mut file_count = 0usize;
     for mut entry in profile.entries(files.clone()) {
+        if !entry.is_needed() {
+            continue;
+        }
         match room.fit(&mut entry) {
             Outcome::Stored => {}
             Outcome::Truncated => increment(&mut report.files_truncated),
@@ -206,7 +209,7 @@ pub fn update<'a>(
     expect_stored(builder.store_profile(&record, key)?)?;
     let mut room = Room::new(header, key)?;
     for mut entry in profile.entries(files) {
-        if room.fit(&mut entry) != Outcome::Dropped {
+        if entry.is_needed() && room.fit(&mut entry) != Outcome::Dropped {
             let mut plane = 0usize;
             let outcome = builder.store_file(&entry.record, entry.path, |target| {
                 entry.store(plane, target);
@@ -253,30 +256,30 @@ pub fn is_stored<'a>(
     }
 
     let files = files.map(|seen| Seen { ..seen });
-    let full = run.merge == Merge::Age && recorded.history >= recorded.limit;
-    let (mut is_same, mut is_close) = (true, full);
+    let is_full = run.merge == Merge::Age && recorded.history >= recorded.limit;
+    let (mut is_same, mut is_close) = (true, is_full);
     let mut difference = Difference::default();
-    let mut stored = 0usize;
+    let mut compared = 0usize;
     for mut entry in recorded.entries(files) {
-        if room.fit(&mut entry) == Outcome::Dropped {
+        let is_needed = entry.is_needed();
+        if is_needed && room.fit(&mut entry) == Outcome::Dropped {
             continue;
         }
         let Some(file) = &entry.old else {
-            return false;
+            if is_needed {
+                return false;
+            }
+            continue;
         };
-        increment(&mut stored);
-        is_same = is_same && entry.is_in(file);
+        increment(&mut compared);
+        is_same = is_same && is_needed && entry.is_in(file);
         is_close = is_close && difference.add(&entry, file, profile.record.runs);
         if !is_same && !is_close {
             return false;
         }
     }
-    if is_same && stored == old.files(profile).count() {
-        return true;
-    }
-    // A file of which nothing is left to remember does not pass by.
-    let last = old.files(profile).filter(|file| !is_clear(file, 1)).count();
-    is_close && difference.files == last && difference.is_small()
+    // What did not come by would not be there any more.
+    compared == old.files(profile).count() && (is_same || difference.is_small())
 }
 
 /// The profile of a recording.
@@ -333,14 +336,14 @@ impl<'o, 'r> Recorded<'o, 'r> {
             // A default profile in which nothing was ever recorded has served its purpose.
             let is_unused = run.key.kind != PROFILE_DEFAULT
                 && other.record.kind == PROFILE_DEFAULT
-                && old.files(other).all(|file| is_clear(&file, MAX_PLANES));
+                && old.files(other).all(|file| is_clear(&file));
             !run.key.is_of(other) && !is_unused
         })
     }
 
-    /// The files of the profile as they are to be stored if there is room: the executable, the
-    /// others of the recording in its order, and those that were not seen this time in the order
-    /// in which they were stored.
+    /// The files of the profile as they are to be stored if they are needed and there is room:
+    /// the executable, the others of the recording in its order, and those that were not seen this
+    /// time in the order in which they were stored.
     fn entries<'e, I>(&self, files: I) -> Entries<'e, 'o, 'r, I>
     where
         'o: 'e,
@@ -445,6 +448,11 @@ impl<'a> Entry<'a> {
         self.record.kind == FILE_EXECUTABLE
     }
 
+    /// Whether there is something to store: of any other file than the executable, a page.
+    fn is_needed(&self) -> bool {
+        self.is_executable() || self.words() != 0
+    }
+
     /// The two bitmaps that plane `index` consists of, up to the last page of the record.
     fn plane(&self, index: usize) -> [Bitmap<'a>; 2] {
         let old = |index| self.old.as_ref().and_then(|old| old.plane(index));
@@ -503,8 +511,6 @@ impl<'a> Entry<'a> {
 #[derive(Default)]
 struct Difference {
     pages: u64,
-    /// Files that the last recording had pages of.
-    files: usize,
     /// For each recording that is remembered: pages that only it or only this one has.
     each: [u64; MAX_PLANES],
     /// Pages that were not prefetched, or not used.
@@ -512,7 +518,8 @@ struct Difference {
 }
 
 impl Difference {
-    /// Adds a file. Says whether it was touched both times or neither time.
+    /// Adds a file. Says whether it was touched both this time and the last or neither time, and
+    /// has all planes that it should have.
     fn add(&mut self, entry: &Entry<'_>, file: &File<'_>, runs: u32) -> bool {
         let [new, _] = entry.plane(0);
         let last = file.plane(0).unwrap_or(Bitmap::new(&[], 0));
@@ -532,10 +539,8 @@ impl Difference {
             }
             self.wanted = self.wanted.saturating_add(count(new ^ wanted.word(index)));
         }
-        if is_last != 0 {
-            increment(&mut self.files);
-        }
-        entry.is_executable() || (is_new == 0) == (is_last == 0)
+        let is_complete = usize::from(file.record.plane_count) == entry.planes;
+        is_complete && (entry.is_executable() || (is_new == 0) == (is_last == 0))
     }
 
     fn is_small(&self) -> bool {
@@ -618,19 +623,12 @@ where
             let pages = own.map_or(Bitmap::new(&[], 0), |seen| seen.pages);
             return Some(self.recorded.executable(pages));
         }
-        loop {
-            let entry = match self.next_seen() {
-                Some(entry) => entry,
-                None => {
-                    self.seen = None;
-                    self.next_kept()?
-                }
-            };
-            // Nothing of it is left to remember.
-            if entry.words() != 0 {
-                return Some(entry);
-            }
+        let entry = self.next_seen();
+        if entry.is_none() {
+            self.seen = None;
+            return self.next_kept();
         }
+        entry
     }
 }
 
@@ -704,9 +702,9 @@ impl Room {
     }
 }
 
-/// Whether no page of `file` is set in any of the first `planes` planes.
-fn is_clear(file: &File<'_>, planes: usize) -> bool {
-    (0..planes)
+/// Whether no page of `file` is set in any plane.
+fn is_clear(file: &File<'_>) -> bool {
+    (0..MAX_PLANES)
         .filter_map(|index| file.plane(index))
         .all(|plane| plane.next_set(0).is_none())
 }

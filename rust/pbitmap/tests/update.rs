@@ -806,6 +806,25 @@ mod tests {
     }
 
     #[test]
+    fn with_age_a_file_is_forgotten_also_if_nothing_else_changes() -> Result {
+        for planes in 1..5 {
+            let mut store = Store::new(planes, 1)?;
+            for _ in 0..planes {
+                let _ = store.update(&AGE, &[seen(b"", &[1]), seen(b"/a", &[1])])?;
+            }
+            let files = [seen(b"", &[1])];
+            for _ in 0..planes {
+                assert!(store.file(b"/a")?.is_some());
+                assert!(!store.is_stored(&AGE, &files)?);
+                let _ = store.update(&AGE, &files)?;
+            }
+            assert!(store.file(b"/a")?.is_none());
+            assert!(store.is_stored(&AGE, &files)?);
+        }
+        Ok(())
+    }
+
+    #[test]
     fn another_mode_is_not_stored() -> Result {
         let mut store = Store::new(1, 4)?;
         let files = [seen(b"", &[1])];
