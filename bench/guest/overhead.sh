@@ -10,6 +10,7 @@ measure() {
 
 cp -a /mnt/true /mnt/true.annotated
 chroot /mnt /bench/pbitmap-tool annotate /true.annotated || fail "true could not be annotated"
+chroot /mnt /bench/pbitmap-tool annotate /loops || fail "loops could not be annotated"
 sync
 
 # profile WHAT FILE
@@ -26,6 +27,11 @@ warm() {
 	sync
 }
 
+# loops WHAT: a program that goes on to run, after three seconds
+loops() {
+	report_output loop /mnt/loops "$1" $REPEAT 3
+}
+
 # Where things land at random decides how many page tables a fork copies: 1 % of an exec, the same for a whole turn.
 echo 0 >/proc/sys/kernel/randomize_va_space
 
@@ -40,12 +46,14 @@ while [ $round -lt $ROUNDS ]; do
 	measure unloaded /mnt/true
 	measure unloaded_annotated /mnt/true.annotated
 	profile unloaded_annotated /mnt/true.annotated
+	loops unloaded_loops
 	insmod /bench/pbitmap.ko || fail "pbitmap.ko did not load: $(dmesg | tail -n 3)"
 	warm /mnt/true
 	warm /mnt/true.annotated
 	measure unannotated /mnt/true
 	measure annotated_warm /mnt/true.annotated
 	profile annotated_warm /mnt/true.annotated
+	loops after_window
 	# Where it comes from.
 	echo 0 >/proc/sys/vm/pbitmap_early_fault
 	measure no_early_fault /mnt/true.annotated

@@ -2,6 +2,8 @@
 
 //! Tables for people: columns without lines around them.
 
+use std::fmt::Write as _;
+
 use comfy_table::{presets::NOTHING, CellAlignment, ContentArrangement, Table};
 
 /// A table whose columns are aligned as `columns` says: a name, and whether numbers are in it.
@@ -23,10 +25,11 @@ pub fn new(columns: &[(&str, bool)]) -> Table {
 
 /// The lines of a table, with `indent` before each.
 pub fn lines(table: &Table, indent: &str) -> String {
-    table
-        .lines()
-        .map(|line| format!("{indent}{}\n", line.trim_end()))
-        .collect()
+    table.lines().fold(String::new(), |mut text, line| {
+        // Writing to a string does not fail.
+        let _ = writeln!(text, "{indent}{}", line.trim_end());
+        text
+    })
 }
 
 /// A number with a separator between thousands.

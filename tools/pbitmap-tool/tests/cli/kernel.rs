@@ -63,12 +63,13 @@ impl Kernel {
     }
 
     pub(crate) fn stats(&self, counters: &[(&str, u64)]) {
-        let lines: String = counters
+        let gauges = [("recorders_live", 0), ("work_pending", 0)];
+        let lines: Vec<String> = counters
             .iter()
+            .chain(&gauges)
             .map(|(name, value)| format!("{name} {value}\n"))
             .collect();
-        let gauges = "recorders_live 0\nwork_pending 0\n";
-        self.set("sys/kernel/debug/pbitmap/stats", &(lines + gauges));
+        self.set("sys/kernel/debug/pbitmap/stats", &lines.concat());
     }
 
     /// Lists programs; of each, the columns from `runs` to `reason`, and the path.

@@ -1,0 +1,109 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# vm.pbitmap_background: whoever reads, the program runs the same, and what is
+# wanted is read once. The threads read on account of the caller's cgroup; under
+# memory pressure nothing is read; they stop when the program is gone, and hold
+# nothing up.
+#
+# needs: module tool
+# smp: 1
+# mem: 1G
+# timeout: 120
+
+. "$(dirname "$0")/lib.sh"
+
+module_load
+scratch_mount
+root=$MNT/root
+library=$(ldd "$PBITMAP_HELPERS/dynamic" | sed -n 's,.*=> \(/[^ ]*libc[^ ]*\) .*,\1,p')
+loader=$(ldd "$PBITMAP_HELPERS/dynamic" | sed -n 's,^[[:space:]]*\(/[^ ]*\) (.*,\1,p')
+mkdir -p "$root$(dirname "$library")" "$root$(dirname "$loader")" "$root/bin"
+cp "$(realpath "$library")" "$root$library"
+cp "$(realpath "$loader")" "$root$loader"
+cp "$PBITMAP_HELPERS/dynamic" "$root/bin/dynamic"
+annotate "$root/bin/dynamic"
+
+# start - from cold
+start() {
+	cold
+	mark
+	starts -r "$root" -- /bin/dynamic 3
+	settle
+	is "$case: output and status" 'dynamic 3' "$output $status"
+	is "$case: refused" 0 "$(delta 'refused_*')"
+}
+
+case='first'
+start
+for background in 0 1 2; do
+	case="background $background"
+	set_sysctl background $background
+	start
+	at_least "$case: pages read" 50 "$(delta pages_read)"
+	at_most "$case: pages read, of those wanted" $(($(delta pages_wanted) + 8)) "$(delta pages_read)"
+	at_most "$case: major faults" 3 "$majflt"
+	note "$(grown)"
+	mark
+	starts -r "$root" -- /bin/dynamic 3
+	settle
+	is "$case: pages read when all is in memory" 0 "$(delta pages_read)"
+done
+
+# The caller's cgroup pays.
+if [ -e /sys/fs/cgroup/cgroup.controllers ] || mount -t cgroup2 none /sys/fs/cgroup 2>/dev/null; then
+	echo '+memory' >/sys/fs/cgroup/cgroup.subtree_control 2>/dev/null
+	group=/sys/fs/cgroup/pbitmap-test
+	mkdir -p $group
+	at_the_end "rmdir $group"
+	set_sysctl background 2
+	cold
+	mark
+	(
+		echo "$BASHPID" >$group/cgroup.procs
+		exec launch -r "$root" -o /dev/null -- /bin/dynamic 3 >/dev/null
+	)
+	settle
+	if [ -e $group/memory.stat ]; then
+		file=$(sed -n 's/^file //p' $group/memory.stat)
+		at_least 'pages of files that the cgroup pays for' $(($(delta pages_read) * 9 / 10)) $((file / 4096))
+	else
+		note 'no memory controller here'
+	fi
+	set_sysctl background 1
+fi
+
+# Memory pressure: nothing is read, the program runs.
+case='pressure'
+cold
+mkdir "$WORK/full"
+mount_at "$WORK/full" -t tmpfs -o size=100% tmpfs
+available=$(sed -n 's/MemAvailable: *\([0-9]*\) kB/\1/p' /proc/meminfo)
+head -c $(((available - 3000) * 1024)) /dev/zero >"$WORK/full/memory" 2>/dev/null
+mark
+starts -r "$root" -- /bin/dynamic 3
+settle
+note "$(sed -n 's/MemAvailable: *//p' /proc/meminfo) available: $(grown)"
+is "$case: output and status" 'dynamic 3' "$output $status"
+if [ "$(delta refused_pressure)" = 1 ]; then
+	is "$case: pages read" 0 "$(delta pages_read)"
+else
+	note 'memory was not short enough'
+fi
+umount "$WORK/full"
+
+# The program is killed, the disk goes and the module goes while threads read.
+set_sysctl background 2
+for i in 1 2 3 4 5; do
+	cold
+	launch -r "$root" -o /dev/null -- /bin/dynamic 3 >/dev/null &
+	sleep 0.0$i
+	kill -9 $! 2>/dev/null
+	wait $! 2>/dev/null
+done
+wait
+settle
+cold
+launch -r "$root" -o /dev/null -- /bin/dynamic 3 >/dev/null
+holds 'rmmod right after a start in the background' module_unload
+holds 'umount right after' umount "$MNT"
