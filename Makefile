@@ -65,11 +65,12 @@ fuzz: check-env ## the fuzz targets, SECONDS= each (default 60)
 rust-analyzer: ## rust-project.json for editors, for the tree KDIR=
 	@scripts/build-module.sh $(KDIR) -- rust-analyzer
 
-# dkms.conf calls this on machines where the module is installed.
+# dkms.conf calls this on machines where the module is installed. The tree is the
+# one that README.md has the user make, made anew for another kernel.
 dkms:
-	kdir=/lib/modules/$(KERNELVER)/build; \
+	@kdir=/lib/modules/$(KERNELVER)/build; \
 	[ -e $$kdir/rust/libkernel.rmeta ] || \
-		kdir=$$(scripts/prepare-kernel.sh --here /var/cache/pbitmap-kernel-$(KERNELVER) $(KERNELVER)) || exit 1; \
+		kdir=$$(scripts/prepare-kernel.sh --here /usr/src/pbitmap-kernel $(KERNELVER)) || exit 1; \
 	scripts/build-module.sh $$kdir
 
 check-env:

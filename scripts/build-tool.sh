@@ -21,6 +21,7 @@ host_cargo() {
 case ${1:-} in
 --host)
 	if [ -z "${PBITMAP_IN_ROOT:-}" ] && ! host_cargo; then
+		say "no cargo of $OLDEST_RUST or newer here, so the tool is built in the project's root ('apt-get install cargo' does without)"
 		"$SCRIPTS/check-env.sh"
 		exec "$SCRIPTS/in-root.sh" /src/scripts/build-tool.sh
 	fi

@@ -16,19 +16,22 @@
 PREFIX=${PREFIX:-/usr/local}
 DESTDIR=${DESTDIR:-}
 
+PATH=$PATH:/usr/sbin:/sbin
+if [ -z "$DESTDIR" ]; then
+	[ "$(id -u)" = 0 ] || die "only root can install below /lib/modules" "run the same command with sudo, or set DESTDIR"
+	command -v depmod >/dev/null || die "depmod is not installed" "apt-get install kmod"
+fi
+
 # A path in the root is the same file below the checkout.
 ko=$("$SCRIPTS/build-module.sh" "$@") || die "the module could not be built"
 case $ko in /src/*) ko=$SRC/${ko#/src/} ;; esac
 tool=$("$SCRIPTS/build-tool.sh" --host) || die "the tool could not be built"
 case $tool in /src/*) tool=$SRC/${tool#/src/} ;; esac
 
-PATH=$PATH:/usr/sbin:/sbin
 # (modinfo may not be there)
 release=$(tr '\0' '\n' <"$ko" | sed -n 's/^vermagic=\([^ ]*\).*/\1/p')
 modules=$DESTDIR/lib/modules/$release
 if [ -z "$DESTDIR" ]; then
-	command -v depmod >/dev/null || die "depmod is not installed" "apt-get install kmod"
-	[ "$(id -u)" = 0 ] || die "only root can install below /lib/modules" "run the same command with sudo, or set DESTDIR"
 	[ -d "$modules" ] || die "the module is for Linux $release, which this machine has not got" \
 		"running is $(uname -r); KDIR= names the tree of another kernel, KVER= a stock kernel of Debian"
 fi

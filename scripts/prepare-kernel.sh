@@ -16,9 +16,13 @@
 #
 # --here works on this very machine, which must be Debian 13, for RELEASE
 # (default: the running kernel), and makes the tree in DIR, with the source in
-# DIR-source beside it. What it needs is named when it is missing.
+# DIR-source beside it; both anew when kernel or compiler have changed since. What
+# it needs is named when it is missing. Rust code fits only what was compiled by
+# the same rustc, and so this must be the one that made the stock kernel.
 
 . "$(dirname "$0")/lib.sh"
+
+OLDEST=7.2
 
 print_source=
 here=
@@ -53,19 +57,11 @@ unpack() {
 # Module.symvers is copied last: a tree that has it is whole. (Not made under
 # another name and moved: the tree's own files name it.)
 prepare() {
-	local release=$1 source=$2 tree=$3 series flavour
+	local release=$1 source=$2 tree=$3
 	if [ -e "$tree/Module.symvers" ]; then return; fi
-	series=$(echo "$release" | grep -oE '^[0-9]+\.[0-9]+')
-	flavour=${release#*-}
-	case $flavour in
-	amd64) flavour=none_amd64 ;;
-	rt-amd64) flavour=rt_amd64 ;;
-	*-amd64) flavour=none_$flavour ;;
-	*) die "no idea which configuration $release has" ;;
-	esac
 	rm -rf "$tree"
 	mkdir -p "$tree"
-	xz -dc "/usr/src/linux-config-$series/config.amd64_$flavour.xz" >"$tree/.config"
+	cp "/usr/src/linux-headers-$release/.config" "$tree/.config"
 	say "preparing the tree of Linux $release (about a minute; log: $tree/prepare.log)"
 	local version log=$tree/prepare.log args
 	version=$(make -s -C "$source" kernelversion)
@@ -83,24 +79,81 @@ prepare() {
 	mv "$tree/symvers" "$tree/Module.symvers"
 }
 
-if [ -n "$here" ]; then
-	series=$(echo "$release" | grep -oE '^[0-9]+\.[0-9]+')
-	missing=()
+# installed_version PACKAGE - nothing if it is not installed. (While an upgrade runs,
+# at the end of which DKMS builds, its files are there before it is configured.)
+installed_version() {
+	dpkg-query -W -f '${db:Status-Status} ${Version}\n' "$1" 2>/dev/null |
+		sed -En 's/^(installed|unpacked|half-configured|triggers-[a-z]*) //p'
+}
+
+# check_packages SERIES RELEASE - is all there that a tree is made from, and of one piece?
+check_packages() {
+	local series=$1 release=$2 package missing=() has needs
 	for package in bc bindgen bison cpio dwarves flex gcc-14 kmod libelf-dev libssl-dev make \
 		python3 rsync rust-src rustc xz-utils \
-		"linux-source-$series" "linux-config-$series" "linux-headers-$release"; do
-		dpkg-query -W -f '${db:Status-Status}\n' "$package" 2>/dev/null | grep -qx installed ||
-			missing+=("$package")
+		"linux-source-$series" "linux-headers-$release"; do
+		[ -n "$(installed_version "$package")" ] || missing+=("$package")
 	done
 	if [ ${#missing[@]} -gt 0 ]; then
+		# Not with -t trixie-backports, which has a rustc that is too new.
 		die "packages are missing on this machine; type" \
-			"apt-get install --no-install-recommends -t trixie-backports ${missing[*]}"
+			"apt-get install --no-install-recommends ${missing[*]}" \
+			"(the kernel's are in trixie-backports, if apt does not find them)"
 	fi
-	mkdir -p "$here"
-	here=$(cd "$here" && pwd)
-	unpack "$series" "$here-source"
-	prepare "$release" "$here-source" "$here"
+	needs=$(installed_version "linux-headers-$release")
+	has=$(installed_version "linux-source-$series")
+	[ "$has" = "$needs" ] ||
+		die "linux-source-$series is of version $has, the kernel $release of $needs" \
+			"apt-get install linux-source-$series=$needs" \
+			"or, if the archive no longer has that: upgrade the kernel, restart, and try again"
+	needs=$(sed -n 's/^CONFIG_RUSTC_VERSION_TEXT="\{0,1\}\([^"]*\)"\{0,1\}$/\1/p' \
+		"/usr/src/linux-headers-$release/include/config/auto.conf")
+	[ -n "$needs" ] ||
+		die "Linux $release is configured without Rust" "Debian's kernels have CONFIG_RUST=y from $OLDEST on"
+	has=$(rustc --version)
+	[ "${has%% (built*}" = "${needs%% (built*}" ] ||
+		die "Linux $release was made by ${needs%% (*}; this machine has ${has%% (*}" \
+			"apt-get install --allow-downgrades rustc/trixie libstd-rust-dev/trixie rust-src/trixie"
+}
+
+# remove_old DIR MARK STAMP - make way for what is to be made in DIR, unless it has
+# this stamp. Only a directory with our MARK in it is removed.
+remove_old() {
+	if [ "$(cat "$1/.pbitmap" 2>/dev/null)" = "$3" ]; then return; fi
+	if [ -n "$(ls -A "$1" 2>/dev/null)" ] && [ ! -e "$1/$2" ]; then
+		die "$1 is there already, and this script did not make it" \
+			"give --here a directory that does not exist"
+	fi
+	rm -rf --one-file-system "$1"
+}
+
+prepare_here() {
+	local series version stamp source
+	series=$(echo "$release" | grep -oE '^[0-9]+\.[0-9]+') ||
+		die "'$release' is no kernel release" "it should be one like 7.2.12+deb13-amd64"
+	printf '%s\n' "$OLDEST" "$series" | sort -VC ||
+		die "Linux $release has no Rust that the module could use" \
+			"it needs $OLDEST or newer: apt-get install -t trixie-backports linux-image-amd64"
+	check_packages "$series" "$release"
+	here=$(realpath -m "$here")
+	source=$here-source
+	version=$(installed_version "linux-source-$series")
+	stamp="$release $version $(rustc --version)"
+	remove_old "$here" prepare.log "$stamp"
+	remove_old "$source" .pbitmap "$version"
+	if [ ! -e "$source" ]; then
+		rm -rf "$source.part"
+		unpack "$series" "$source.part"
+		echo "$version" >"$source.part/.pbitmap"
+		mv "$source.part" "$source"
+	fi
+	prepare "$release" "$source" "$here"
+	echo "$stamp" >"$here/.pbitmap"
 	echo "$here"
+}
+
+if [ -n "$here" ]; then
+	prepare_here
 	exit
 fi
 

@@ -4,18 +4,18 @@
 # Usage: root-kernel.sh [KVER]
 #
 # Runs inside the new root (build-root.sh calls it): chooses the stock kernel,
-# installs its source, configuration, headers, image and modules, and writes
-# what it chose to /etc/pbitmap-root.
+# installs its source, headers, image and modules, and writes what it chose to
+# /etc/pbitmap-root.
 #
 # KVER is a series (7.2), a release (7.2.9) or a full name
-# (7.2.9+deb13-amd64). Without it: 7.2 while the archive has it, else the
-# newest series whose configuration has CONFIG_RUST=y.
+# (7.2.9+deb13-amd64), of a kernel with CONFIG_RUST=y: 7.2 or newer. Without it:
+# 7.2 while the archive has it, else the newest series.
 
 set -euo pipefail
 export DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8
 
 want=${1:-}
-DEFAULT_SERIES=7.2
+OLDEST_SERIES=7.2
 
 install() {
 	apt-get install -qq --yes --no-install-recommends -o Dpkg::Use-Pty=0 "$@"
@@ -28,17 +28,6 @@ versions() {
 
 series_list() {
 	apt-cache pkgnames linux-source- | sed -n 's/^linux-source-\([0-9]\+\.[0-9]\+\)$/\1/p' | sort -Vr
-}
-
-has_rust() { # SERIES
-	local dir
-	dir=$(mktemp -d)
-	(
-		cd "$dir"
-		apt-get download -qq "linux-config-$1"
-		dpkg-deb -x ./*.deb .
-		xz -dc "usr/src/linux-config-$1/config.amd64_none_amd64.xz" | grep -qx CONFIG_RUST=y
-	)
 }
 
 # the release (7.2.12+deb13-amd64) whose packages have version VERSION
@@ -56,12 +45,14 @@ release_of() { # SERIES VERSION
 
 if [[ $want =~ ^([0-9]+\.[0-9]+) ]]; then
 	series=${BASH_REMATCH[1]}
-elif series_list | grep -qxF "$DEFAULT_SERIES"; then
-	series=$DEFAULT_SERIES
+elif series_list | grep -qxF "$OLDEST_SERIES"; then
+	series=$OLDEST_SERIES
 else
-	for series in $(series_list) none; do
-		if [ "$series" != none ] && has_rust "$series"; then break; fi
-	done
+	series=$(series_list | head -n 1)
+fi
+if ! printf '%s\n' "$OLDEST_SERIES" "$series" | sort -VC; then
+	echo "root-kernel.sh: Linux ${series:-} is configured without Rust; the module needs $OLDEST_SERIES or newer" >&2
+	exit 1
 fi
 
 release=
@@ -73,14 +64,14 @@ for version in $(versions "linux-source-$series"); do
 	release=
 done
 if [ -z "$release" ]; then
-	echo "root-kernel.sh: no kernel '${want:-with CONFIG_RUST=y}' in the archive; there are:" >&2
+	echo "root-kernel.sh: no kernel '${want:-of $OLDEST_SERIES or newer}' in the archive; there are:" >&2
 	apt-cache pkgnames linux-headers- | grep -E 'deb[0-9]+-amd64$' | sort -V >&2
 	exit 1
 fi
 
 # The image without its maintainer scripts' company: linux-image-* would pull
 # in an initramfs generator, which the guest does not need.
-packages=("linux-source-$series=$version" "linux-config-$series=$version" "linux-headers-$release=$version")
+packages=("linux-source-$series=$version" "linux-headers-$release=$version")
 for binary in "linux-binary-$release" "linux-binary-unsigned-$release" "linux-image-$release"; do
 	if versions "$binary" | grep -qxF -- "$version"; then
 		packages+=("$binary=$version")

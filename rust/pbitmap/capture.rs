@@ -105,8 +105,8 @@ pub(crate) fn count(space: &Space<'_>) -> Result<u64> {
     let mut words = KVVec::new();
     let mut sum = 0u64;
     for area in &areas {
-        let (start, end) = area.addresses();
-        let pages = end.saturating_sub(start) / kernel::page::PAGE_SIZE;
+        let span = area.span();
+        let pages = span.end.saturating_sub(span.start) / kernel::page::PAGE_SIZE;
         words.clear();
         words.resize(pages.div_ceil(64), 0u64, GFP_KERNEL)?;
         locked.mark_touched_from(area, &mut words);

@@ -313,8 +313,12 @@ impl Crew {
         };
         let before = budget.pages;
         let outcome = prefetch::run(file, known.wanted(), item.from, &mut budget);
-        self.pages
-            .fetch_sub(before.saturating_sub(budget.pages).min(self.pages.load(Relaxed)), Relaxed);
+        self.pages.fetch_sub(
+            before
+                .saturating_sub(budget.pages)
+                .min(self.pages.load(Relaxed)),
+            Relaxed,
+        );
         self.launch.count(outcome.cached, outcome.asked);
         Ok(())
     }

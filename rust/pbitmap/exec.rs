@@ -6,9 +6,7 @@
 //! module were not there.
 
 use super::{
-    access,
-    crew,
-    early_fault,
+    access, crew, early_fault,
     format::elf::Header,
     launch::{
         self,
@@ -160,7 +158,10 @@ impl Engine {
         );
         let launch = Arc::new(launch, GFP_KERNEL).map_err(no_memory)?;
         Counter::Used.add(1);
-        let advice = self.rooms.programs.started(&inode.identity(), || name_of(file));
+        let advice = self
+            .rooms
+            .programs
+            .started(&inode.identity(), || name_of(file));
 
         // The watch goes first: it takes the mmap lock of an mm that nobody else has yet, and
         // wants no signal pending.

@@ -26,6 +26,7 @@ use super::{
             Locked,
             Region,
             Space,
+            Span,
             REGION_WORDS, //
         },
         page_cache, //
@@ -74,13 +75,7 @@ impl Mapper {
 
     /// Follows up a fault at `address` of current, which runs in `space`. If faults were `missed`,
     /// pages that are not known may have been touched.
-    pub(crate) fn faulted(
-        &self,
-        space: &Space<'_>,
-        launch: &Launch,
-        address: usize,
-        missed: bool,
-    ) {
+    pub(crate) fn faulted(&self, space: &Space<'_>, launch: &Launch, address: usize, missed: bool) {
         // Who maps something at this moment has the next fault soon.
         let Some(locked) = space.try_lock() else {
             return;
@@ -112,7 +107,7 @@ impl Mapper {
             let Some(file) = launch.file(&Inode::of(area.file())) else {
                 continue;
             };
-            let (start, end) = area.addresses();
+            let Span { start, end, .. } = *area.span();
             let mut at = start;
             while at < end {
                 let region = Region::of(at);
@@ -150,17 +145,17 @@ fn map_region(
     known: &mut Pages,
     missed: bool,
 ) {
-    let (start, end) = area.addresses();
-    let (start, end) = region.part(start, end);
+    let span = area.span();
+    let (start, end) = region.part(span.start, span.end);
     let wanted = file.wanted();
-    let first = area.page_at(start) as usize;
-    let past = area.page_at(end) as usize;
+    let first = span.page_at(start) as usize;
+    let past = span.page_at(end) as usize;
     let mut has_table = locked.has_table(start);
     let mut mapped = 0u64;
     let mut page = first;
     while let Some(set) = wanted.next_set(page).filter(|set| *set < past) {
         page = wanted.next_clear(set).min(past);
-        let Some((from, to)) = area.addresses_of(set as u64, page.saturating_sub(set) as u64)
+        let Some((from, to)) = span.addresses_of(set as u64, page.saturating_sub(set) as u64)
         else {
             break;
         };

@@ -57,7 +57,11 @@ impl Mode {
         let start = bytes.len().saturating_sub(MAX_KEY);
         let mut key = KVec::new();
         key.extend_from_slice(bytes.get(start..).unwrap_or_default(), GFP_KERNEL)?;
-        let kind = if key.is_empty() { PROFILE_DEFAULT } else { kind };
+        let kind = if key.is_empty() {
+            PROFILE_DEFAULT
+        } else {
+            kind
+        };
         Ok(Self { kind, bytes: key })
     }
 

@@ -132,7 +132,14 @@ impl Programs {
 
     /// A start was recorded: pages that were wanted, those of them that were touched, those that
     /// were in memory, and those that were read.
-    pub(crate) fn finished(&self, identity: &Identity, wanted: u64, hits: u64, cached: u64, read: u64) {
+    pub(crate) fn finished(
+        &self,
+        identity: &Identity,
+        wanted: u64,
+        hits: u64,
+        cached: u64,
+        read: u64,
+    ) {
         self.change(identity, |program| {
             program.wanted = program.wanted.saturating_add(wanted);
             program.hits = program.hits.saturating_add(hits);

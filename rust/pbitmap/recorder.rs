@@ -32,8 +32,7 @@ use super::{
     },
     sys::{
         mm::Space,
-        time,
-        trace,
+        time, trace,
         watch::{
             Watch,
             Watcher,

@@ -118,9 +118,7 @@ impl Writer {
         let dropped;
         {
             let mut waiting = self.waiting.lock();
-            let same = waiting
-                .iter_mut()
-                .find(|other| other.is_like(&recording));
+            let same = waiting.iter_mut().find(|other| other.is_like(&recording));
             if let Some(other) = same {
                 Counter::Superseded.add(1);
                 dropped = core::mem::replace(other, recording);
@@ -259,11 +257,13 @@ fn write(recording: &Recording) -> Result<Written, WriteError> {
         return Ok(Written::Not("rate_limited"));
     }
     let mut next = KVVec::from_elem(0, section.slot_size(), GFP_KERNEL).map_err(Error::from)?;
-    let report = update::update(&slot, &mut next, &run, recording.capture.files())
-        .map_err(Refusal::from)?;
+    let report =
+        update::update(&slot, &mut next, &run, recording.capture.files()).map_err(Refusal::from)?;
     if report.files_dropped != 0 || report.files_truncated != 0 || report.profiles_dropped != 0 {
         Counter::NoRoom.add(1);
     }
     section.write_beside(&target, index, &next, &writers)?;
-    Ok(Written::Generation(SlotHeader::parse(&next).map_err(Refusal::from)?.generation))
+    Ok(Written::Generation(
+        SlotHeader::parse(&next).map_err(Refusal::from)?.generation,
+    ))
 }

@@ -54,7 +54,7 @@ try() {
 
 try git 4 /usr/bin/git --version
 try perl 5 /usr/bin/perl -e 'use POSIX; print floor(2.5)'
-try python3 10 "$(realpath /usr/bin/python3)" -I -B -c 'import json, sqlite3; print(json.dumps([1]))'
+try python3 6 "$(realpath /usr/bin/python3)" -I -B -c 'import json, sqlite3; print(json.dumps([1]))'
 try vim 4 /usr/bin/vim.tiny --version
 try busybox 1 /usr/bin/busybox echo static
 recorded_files "$MNT/usr/bin/git" | sed 's/^/        /'

@@ -155,8 +155,10 @@ void pbm_mark_touched(struct mm_struct *mm, unsigned long start,
 					ptep++;
 				pbm_set_bits(bits, at, ptep - first);
 				at += ptep - first;
-				for (; ptep < end_ptep && !pbm_pte_touched(ptep_get_lockless(ptep)); ptep++)
-					at++;
+				for (; ptep < end_ptep; ptep++, at++) {
+					if (pbm_pte_touched(ptep_get_lockless(ptep)))
+						break;
+				}
 			}
 		}
 		bit += (next - addr) >> PAGE_SHIFT;
@@ -192,7 +194,8 @@ static pmd_t *pbm_table(struct mm_struct *mm, unsigned long addr)
  * pte_offset_map_lock(), which modules cannot call: RCU keeps a table that is
  * taken away from being freed, and the second look finds that it was.
  */
-static pte_t *pbm_lock_table(struct mm_struct *mm, unsigned long addr, spinlock_t **lock)
+static pte_t *pbm_lock_table(struct mm_struct *mm, unsigned long addr,
+			     spinlock_t **lock)
 {
 	pmd_t *pmdp = pbm_table(mm, addr);
 	pmd_t pmd;
@@ -252,8 +255,8 @@ void pbm_settle(struct mm_struct *mm, unsigned long start, unsigned long end,
 		unsigned long addr, u64 *known, bool forget)
 {
 	unsigned long from = start, to = end, at;
+	spinlock_t *lock; /* of the page table */
 	pte_t *table;
-	spinlock_t *lock;
 
 	if (addr) {
 		/* The default of fault_around_bytes. */

@@ -83,7 +83,10 @@ impl Drop for Registration {
 ///
 /// `file` is being filled, and its data is that of a `Registration`.
 #[no_mangle]
-unsafe extern "C" fn pbm_debugfs_show(file: *mut bindings::seq_file, _unused: *mut c_void) -> c_int {
+unsafe extern "C" fn pbm_debugfs_show(
+    file: *mut bindings::seq_file,
+    _unused: *mut c_void,
+) -> c_int {
     // SAFETY: By the contract; the `Registration` is not dropped while the file is read.
     let (to, data) = unsafe { (SeqFile::from_raw(file), &*(*file).private.cast::<Data>()) };
     data.show(to);

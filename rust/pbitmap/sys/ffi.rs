@@ -151,11 +151,7 @@ extern "C" {
         out: *mut Area,
         max: c_uint,
     ) -> c_uint;
-    pub(super) fn pbm_area_at(
-        mm: *mut bindings::mm_struct,
-        addr: c_ulong,
-        out: *mut Area,
-    ) -> bool;
+    pub(super) fn pbm_area_at(mm: *mut bindings::mm_struct, addr: c_ulong, out: *mut Area) -> bool;
     pub(super) fn pbm_mark_touched(
         mm: *mut bindings::mm_struct,
         start: c_ulong,

@@ -229,8 +229,7 @@ impl Path {
         let mut path = MaybeUninit::uninit();
         // SAFETY: The task is referenced. The path is filled, with references, if this says so.
         unsafe {
-            ffi::pbm_task_root(task.as_ptr(), path.as_mut_ptr())
-                .then(|| Self(path.assume_init()))
+            ffi::pbm_task_root(task.as_ptr(), path.as_mut_ptr()).then(|| Self(path.assume_init()))
         }
     }
 

@@ -51,53 +51,16 @@ impl Region {
     }
 }
 
-/// One mapping of a regular file.
-pub(crate) struct Area {
-    start: usize,
-    end: usize,
-    first_page: u64,
-    flags: u32,
-    file: ARef<File>,
+/// Addresses from `start` to `end`, where a file is mapped from page `first_page` on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Span {
+    pub(crate) start: usize,
+    pub(crate) end: usize,
+    pub(crate) first_page: u64,
 }
 
-impl Area {
-    /// # Safety
-    ///
-    /// `area` was filled by the shim, and its reference on the file is given away here.
-    unsafe fn from_raw(area: &ffi::Area) -> Option<Self> {
-        let file = NonNull::new(area.file)?;
-        Some(Self {
-            start: area.start,
-            end: area.end,
-            first_page: area.first_page as u64,
-            flags: area.flags,
-            // SAFETY: By the contract. That somebody has the file in a descriptor table and uses
-            // its position does not matter here: nothing of this module does.
-            file: unsafe { ARef::from_raw(file.cast()) },
-        })
-    }
-
-    /// The file.
-    pub(crate) fn file(&self) -> &File {
-        &self.file
-    }
-
-    /// Where it starts and ends.
-    pub(crate) fn addresses(&self) -> (usize, usize) {
-        (self.start, self.end)
-    }
-
-    /// Whether the program could write the file through it.
-    pub(crate) fn is_shared_for_writing(&self) -> bool {
-        self.flags & ffi::AREA_SHARED_WRITE != 0
-    }
-
-    /// Whether pages of it may be mapped before they are asked for.
-    pub(crate) fn is_mappable(&self) -> bool {
-        self.flags & ffi::AREA_MAPPABLE != 0
-    }
-
-    /// The page of the file that is mapped at `address`, which is in the area.
+impl Span {
+    /// The page of the file that is mapped at `address`, which is in the span or its end.
     pub(crate) fn page_at(&self, address: usize) -> u64 {
         let offset = address.saturating_sub(self.start) >> PAGE_SHIFT;
         self.first_page.saturating_add(offset as u64)
@@ -116,6 +79,53 @@ impl Area {
             self.start.checked_add(offset.checked_mul(1 << PAGE_SHIFT)?)
         };
         Some((address(from)?, address(to)?))
+    }
+}
+
+/// One mapping of a regular file.
+pub(crate) struct Area {
+    span: Span,
+    flags: u32,
+    file: ARef<File>,
+}
+
+impl Area {
+    /// # Safety
+    ///
+    /// `area` was filled by the shim, and its reference on the file is given away here.
+    unsafe fn from_raw(area: &ffi::Area) -> Option<Self> {
+        let file = NonNull::new(area.file)?;
+        Some(Self {
+            span: Span {
+                start: area.start,
+                end: area.end,
+                first_page: area.first_page as u64,
+            },
+            flags: area.flags,
+            // SAFETY: By the contract. That somebody has the file in a descriptor table and uses
+            // its position does not matter here: nothing of this module does.
+            file: unsafe { ARef::from_raw(file.cast()) },
+        })
+    }
+
+    /// The file.
+    pub(crate) fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// Where it is, and what of the file.
+    pub(crate) fn span(&self) -> &Span {
+        &self.span
+    }
+
+    /// Whether the program could write the file through it.
+    pub(crate) fn is_shared_for_writing(&self) -> bool {
+        self.flags & ffi::AREA_SHARED_WRITE != 0
+    }
+
+    /// Whether pages of it may be mapped before they are asked for.
+    pub(crate) fn is_mappable(&self) -> bool {
+        self.flags & ffi::AREA_MAPPABLE != 0
     }
 }
 
@@ -214,7 +224,7 @@ impl Locked<'_> {
                 // SAFETY: Filled by the shim, and each is taken once.
                 let area = unsafe { Area::from_raw(raw.assume_init_ref()) };
                 let Some(area) = area else { continue };
-                from = area.end;
+                from = area.span.end;
                 if areas.len() < max && failed.is_none() {
                     failed = areas.push(area, GFP_KERNEL).err();
                 }
@@ -244,7 +254,7 @@ impl Locked<'_> {
     /// or written and swapped out since. Bits past the end of `pages` are left out.
     pub(crate) fn mark_touched(&self, area: &Area, pages: &mut [u64]) {
         let bits = (pages.len() as u64).saturating_mul(u64::from(u64::BITS));
-        let Some((start, end)) = area.addresses_of(0, bits) else {
+        let Some((start, end)) = area.span.addresses_of(0, bits) else {
             return;
         };
         // SAFETY: The lock is held. By `addresses_of`, the bits from `first_page` on, one for each
@@ -255,7 +265,7 @@ impl Locked<'_> {
                 start,
                 end,
                 pages.as_mut_ptr(),
-                area.first_page as usize,
+                area.span.first_page as usize,
             );
         }
     }
@@ -263,12 +273,13 @@ impl Locked<'_> {
     /// As [`Locked::mark_touched`], but the first bit is for the first page of the area.
     pub(crate) fn mark_touched_from(&self, area: &Area, pages: &mut [u64]) {
         let bits = pages.len().saturating_mul(u64::BITS as usize);
-        if area.end.saturating_sub(area.start) >> PAGE_SHIFT > bits {
+        let Span { start, end, .. } = area.span;
+        if end.saturating_sub(start) >> PAGE_SHIFT > bits {
             return;
         }
         // SAFETY: The lock is held, and `pages` has a bit for each page of the area.
         unsafe {
-            ffi::pbm_mark_touched(self.mm, area.start, area.end, pages.as_mut_ptr(), 0);
+            ffi::pbm_mark_touched(self.mm, start, end, pages.as_mut_ptr(), 0);
         }
     }
 
@@ -284,7 +295,7 @@ impl Locked<'_> {
         known: &mut [u64; REGION_WORDS],
         forget: bool,
     ) {
-        let (start, end) = region.part(area.start, area.end);
+        let (start, end) = region.part(area.span.start, area.span.end);
         if start >= end {
             return;
         }

@@ -60,9 +60,8 @@ impl Pool {
     ) -> Result<Self> {
         let flags = bindings::wq_flags_WQ_UNBOUND;
         // SAFETY: The name is a string without conversions.
-        let queue = unsafe {
-            bindings::alloc_workqueue_noprof(name.as_char_ptr(), flags, threads as i32)
-        };
+        let queue =
+            unsafe { bindings::alloc_workqueue_noprof(name.as_char_ptr(), flags, threads as i32) };
         Ok(Self {
             queue: NonNull::new(queue).ok_or(ENOMEM)?,
             key,

@@ -10,6 +10,7 @@
 
 #![cfg(any(test, CONFIG_KUNIT = "y"))]
 
+mod backoff;
 mod bitmap;
 mod builder;
 mod crc32c;

@@ -3,23 +3,55 @@
 //! Tests of what only the module has; they run under KUnit alone.
 
 use super::super::{
+    mode::first_word,
     pages::Pages,
-    prefetch,
     stats::{
         Reason,
         Refusal, //
     },
-    sys::mm::Mapping,
+    sys::mm::{
+        Region,
+        Span, //
+    },
 };
 
 #[kernel::macros::kunit_tests(pbitmap_module)]
 mod tests {
-    use super::super::super::format::{
-        bitmap::Bitmap,
-        error::Error as FormatError, //
-    };
+    use super::super::super::format::error::Error as FormatError;
     use super::*;
     use kernel::prelude::*;
+
+    fn span(start: usize, end: usize, first_page: u64) -> Span {
+        Span {
+            start,
+            end,
+            first_page,
+        }
+    }
+
+    #[test]
+    fn a_region_has_its_part_of_an_area() {
+        let size = 512 * kernel::page::PAGE_SIZE;
+        let region = Region::of(5 * size + 7);
+        assert_eq!(region.part(0, usize::MAX), (5 * size, 6 * size));
+        assert_eq!(
+            region.part(5 * size + 8, 9 * size),
+            (5 * size + 8, 6 * size)
+        );
+        let (start, end) = region.part(6 * size, 9 * size);
+        assert!(start >= end);
+    }
+
+    #[test]
+    fn the_first_word_is_the_first_argument_that_is_no_option() {
+        assert_eq!(first_word(b"git\0status\0", 2), b"status");
+        assert_eq!(first_word(b"python3\0-B\0a.py\0b\0", 4), b"a.py");
+        assert_eq!(first_word(b"git\0--version\0HOME=/\0", 2), b"");
+        assert_eq!(first_word(b"git\0\0log\0", 3), b"log");
+        // Cut off, or not there at all.
+        assert_eq!(first_word(b"git\0stat", 2), b"");
+        assert_eq!(first_word(b"", 9), b"");
+    }
 
     #[test]
     fn pages_start_empty_and_have_a_bit_for_each() -> Result {
@@ -53,54 +85,35 @@ mod tests {
     }
 
     #[test]
-    fn a_copy_of_a_plane_has_its_pages() -> Result {
-        let plane = Bitmap::new(&[0x81, 0, 0x10, 0, 0, 0, 0, 0], 21);
-        let pages = Pages::copy_of(&plane)?;
-        assert!(pages.bitmap().same_bits(&plane));
-        assert_eq!(pages.bitmap().len(), 21);
-        Ok(())
-    }
-
-    #[test]
-    fn a_plan_ends_with_the_last_started_page() {
-        let page = kernel::page::PAGE_SIZE as u64;
-        assert_eq!(prefetch::limits(0, 0).file_pages, 0);
-        assert_eq!(prefetch::limits(1, 0).file_pages, 1);
-        assert_eq!(prefetch::limits(page, 0).file_pages, 1);
-        assert_eq!(prefetch::limits(page + 1, 0).file_pages, 2);
-        assert_eq!(prefetch::limits(u64::MAX, 7).gap_pages, 7);
-    }
-
-    #[test]
     fn a_mapping_gives_the_addresses_of_its_part() {
         let page = kernel::page::PAGE_SIZE;
-        let mapping = Mapping::new(0x40_0000, 0x40_0000 + 8 * page, 16);
-        assert_eq!(mapping.pages(), 8);
+        let mapping = span(0x40_0000, 0x40_0000 + 8 * page, 16);
+        assert_eq!(mapping.page_at(0x40_0000 + 3 * page), 19);
         // All of it, a part of it, and runs that hang over its ends.
         let all = Some((0x40_0000, 0x40_0000 + 8 * page));
-        assert_eq!(mapping.addresses(16, 8), all);
-        assert_eq!(mapping.addresses(0, u64::MAX), all);
+        assert_eq!(mapping.addresses_of(16, 8), all);
+        assert_eq!(mapping.addresses_of(0, u64::MAX), all);
         let second = Some((0x40_0000 + page, 0x40_0000 + 2 * page));
-        assert_eq!(mapping.addresses(17, 1), second);
+        assert_eq!(mapping.addresses_of(17, 1), second);
         let first = Some((0x40_0000, 0x40_0000 + page));
-        assert_eq!(mapping.addresses(10, 7), first);
+        assert_eq!(mapping.addresses_of(10, 7), first);
     }
 
     #[test]
     fn a_mapping_has_no_addresses_for_other_pages() {
         let page = kernel::page::PAGE_SIZE;
-        let mapping = Mapping::new(0x40_0000, 0x40_0000 + 8 * page, 16);
-        assert_eq!(mapping.addresses(0, 16), None);
-        assert_eq!(mapping.addresses(24, 100), None);
-        assert_eq!(mapping.addresses(20, 0), None);
-        assert_eq!(mapping.addresses(u64::MAX, u64::MAX), None);
+        let mapping = span(0x40_0000, 0x40_0000 + 8 * page, 16);
+        assert_eq!(mapping.addresses_of(0, 16), None);
+        assert_eq!(mapping.addresses_of(24, 100), None);
+        assert_eq!(mapping.addresses_of(20, 0), None);
+        assert_eq!(mapping.addresses_of(u64::MAX, u64::MAX), None);
     }
 
     #[test]
     fn a_mapping_at_the_end_of_a_huge_file_does_not_overflow() {
         let page = kernel::page::PAGE_SIZE;
-        let mapping = Mapping::new(0x40_0000, 0x40_0000 + 8 * page, u64::MAX - 3);
-        let (start, end) = mapping.addresses(u64::MAX - 3, 100).unwrap_or_default();
+        let mapping = span(0x40_0000, 0x40_0000 + 8 * page, u64::MAX - 3);
+        let (start, end) = mapping.addresses_of(u64::MAX - 3, 100).unwrap_or_default();
         assert_eq!(start, 0x40_0000);
         assert!(end <= 0x40_0000 + 8 * page);
     }

@@ -27,7 +27,7 @@ use pbitmap_core::format::{
     PF_PBITMAP, SECTION_NAME, SHT_PRESENT_BITMAP,
 };
 
-use crate::image::{Image, Unsupported};
+use crate::image::{find_bitmap, Image, Unsupported};
 
 const SHT_STRTAB: u32 = 3;
 
@@ -85,10 +85,24 @@ pub fn annotate(image: &Image, slots: Vec<u8>) -> Result<Edit, Unsupported> {
             ..SectionHeader::default()
         });
     }
-    let name = match image.bitmap_section() {
-        Some(_) => None,
-        None => Some(add_name(&mut names, SECTION_NAME)?),
-    };
+    terminate(&mut names);
+    let old = find_bitmap(&sections, &names);
+    let mut name = 0;
+    if old.is_none() {
+        // A header may have its name behind the end of the table, where one is added now: it must
+        // not become that of a bitmap.
+        let before = names.len();
+        let mut gap = 0;
+        loop {
+            names.truncate(before);
+            names.resize(before + gap, 0);
+            name = add_name(&mut names, SECTION_NAME)?;
+            match find_bitmap(&sections, &names) {
+                Some(_) => gap += 1,
+                None => break,
+            }
+        }
+    }
 
     let mut layout = Layout { end: image.size };
     let alignment = image.alignment();
@@ -108,20 +122,15 @@ pub fn annotate(image: &Image, slots: Vec<u8>) -> Result<Edit, Unsupported> {
         sh_addralign: alignment,
         ..SectionHeader::default()
     };
-    match (
-        image
-            .bitmap_section()
-            .and_then(|index| sections.get_mut(index)),
-        name,
-    ) {
-        (Some(old), _) => {
+    match old.and_then(|index| sections.get_mut(index)) {
+        Some(old) => {
             *old = SectionHeader {
                 sh_name: old.sh_name,
                 ..section
             }
         }
-        (None, name) => sections.push(SectionHeader {
-            sh_name: name.unwrap_or_default(),
+        None => sections.push(SectionHeader {
+            sh_name: name,
             ..section
         }),
     }
@@ -332,11 +341,16 @@ impl Layout {
     }
 }
 
-/// Adds a name to a table of names and says where it is.
-fn add_name(names: &mut Vec<u8>, name: &[u8]) -> Result<u32, Unsupported> {
+/// Ends the last name of a table that does not end it.
+fn terminate(names: &mut Vec<u8>) {
     if names.last().is_some_and(|last| *last != 0) {
         names.push(0);
     }
+}
+
+/// Adds a name to a table of names and says where it is.
+fn add_name(names: &mut Vec<u8>, name: &[u8]) -> Result<u32, Unsupported> {
+    terminate(names);
     let at = u32::try_from(names.len()).map_err(|_| Unsupported::SectionNames)?;
     names.extend_from_slice(name);
     names.push(0);

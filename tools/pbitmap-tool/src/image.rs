@@ -224,14 +224,19 @@ impl Image {
 
     /// The section header of a bitmap that the file has already.
     pub fn bitmap_section(&self) -> Option<usize> {
-        self.sections.iter().position(|section| {
-            section.sh_type == SHT_PRESENT_BITMAP
-                && usize::try_from(section.sh_name)
-                    .ok()
-                    .and_then(|name| self.names.get(name..))
-                    .is_some_and(is_section_name)
-        })
+        find_bitmap(&self.sections, &self.names)
     }
+}
+
+/// The section header of a bitmap, the sections being called what `names` says.
+pub fn find_bitmap(sections: &[SectionHeader], names: &[u8]) -> Option<usize> {
+    sections.iter().position(|section| {
+        section.sh_type == SHT_PRESENT_BITMAP
+            && usize::try_from(section.sh_name)
+                .ok()
+                .and_then(|name| names.get(name..))
+                .is_some_and(is_section_name)
+    })
 }
 
 /// Puts the fields that annotating changes back to what they were.
