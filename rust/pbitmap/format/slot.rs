@@ -101,6 +101,11 @@ impl BuildId {
     }
 }
 
+impl FileRecord {
+    /// Where offset and length of the path are, for a look at them before anything else.
+    const PATH: usize = 0x08;
+}
+
 impl SlotHeader {
     /// Where the generation is in the header, for a look at it before anything else.
     const GENERATION: usize = 0x18;
@@ -395,11 +400,20 @@ impl<'a> Slot<'a> {
         let first = to_usize(profile.record.first_file);
         let end = first.saturating_add(to_usize(profile.record.file_count));
         let hint = hint.clamp(first, end);
+        let kind = kind.to_le_bytes();
+        let path_len = u32::try_from(path.len()).ok()?.to_le_bytes();
+        // Most records are others; they are not even decoded.
+        let has_path = |raw: &[u8]| {
+            let (offset, rest) = raw.get(FileRecord::PATH..)?.split_first_chunk()?;
+            let offset = u32::from_le_bytes(*offset);
+            let same = rest.starts_with(&path_len)
+                && (path.is_empty() || is_same_path(data.get(offset, path.len())?, path));
+            same.then_some(())
+        };
         self.file_records(hint, end)
             .chain(self.file_records(first, hint))
-            .filter(|(_, record)| record.kind == kind && to_usize(record.path_len) == path.len())
-            .filter_map(|(index, record)| File::new(index, record, data))
-            .find(|file| file.path == path)
+            .filter(|(_, raw)| raw.starts_with(&kind) && has_path(raw).is_some())
+            .find_map(|(index, raw)| File::new(index, FileRecord::decode(raw)?, data))
     }
 
     /// The record of the executable itself in `profile`.
@@ -440,8 +454,8 @@ struct Records<'a> {
     end: usize,
 }
 
-impl Iterator for Records<'_> {
-    type Item = (usize, FileRecord);
+impl<'a> Iterator for Records<'a> {
+    type Item = (usize, &'a [u8]);
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.next >= self.end {
@@ -450,8 +464,8 @@ impl Iterator for Records<'_> {
         let index = self.next;
         self.next = index.saturating_add(1);
         let start = index.checked_mul(FileRecord::SIZE)?;
-        let record = FileRecord::decode(self.table.get(start..)?)?;
-        Some((index, record))
+        let raw = self.table.get(start..)?.get(..FileRecord::SIZE)?;
+        Some((index, raw))
     }
 }
 
@@ -468,7 +482,7 @@ impl<'a> Iterator for Files<'a> {
     fn next(&mut self) -> Option<File<'a>> {
         let data = self.data;
         self.records
-            .find_map(|(index, record)| File::new(index, record, data))
+            .find_map(|(index, raw)| File::new(index, FileRecord::decode(raw)?, data))
     }
 }
 
@@ -704,6 +718,11 @@ pub(super) fn slot_crc(used: &[u8]) -> Option<u32> {
     crc.update(&[0, 0, 0, 0, a, b, c, d]);
     crc.update(after);
     Some(crc.finish())
+}
+
+/// Whether both are the same path. It is at their ends that paths differ.
+pub(super) fn is_same_path(one: &[u8], other: &[u8]) -> bool {
+    one.len() == other.len() && one.last_chunk::<8>() == other.last_chunk() && one == other
 }
 
 /// The `len` bytes of a key or a path.

@@ -41,6 +41,7 @@ use super::{
         PROFILE_DEFAULT, //
     },
     slot::{
+        is_same_path,
         to_usize,
         File,
         Files,
@@ -522,31 +523,35 @@ impl Difference {
     /// has all planes that it should have.
     fn add(&mut self, entry: &Entry<'_>, file: &File<'_>, runs: u32) -> bool {
         let [new, _] = entry.plane(0);
-        let last = file.plane(0).unwrap_or(Bitmap::new(&[], 0));
-        let wanted = Wanted::new(file, runs);
-        let (mut is_new, mut is_last) = (0, 0);
-        let len = new.len().max(last.len()).max(wanted.len());
-        let count = |word: u64| u64::from(word.count_ones());
-        for index in 0..len.div_ceil(64) {
-            let (new, last) = (new.word(index), last.word(index));
-            is_new |= new;
-            is_last |= last;
-            self.pages = self.pages.saturating_add(count(new));
-            for (plane, each) in self.each.iter_mut().enumerate() {
-                if let Some(plane) = file.plane(plane) {
-                    *each = each.saturating_add(count(new ^ plane.word(index)));
-                }
-            }
-            self.wanted = self.wanted.saturating_add(count(new ^ wanted.word(index)));
+        let pages = new.count();
+        self.pages = self.pages.saturating_add(pages as u64);
+        let mut is_in_last = false;
+        for (index, each) in self.each.iter_mut().enumerate().take(entry.planes) {
+            let Some(plane) = file.plane(index) else {
+                return false;
+            };
+            is_in_last |= index == 0 && plane.next_set(0).is_some();
+            let differs = differing(&new, plane.len(), |index| plane.word(index));
+            *each = each.saturating_add(differs);
         }
-        let is_complete = usize::from(file.record.plane_count) == entry.planes;
-        is_complete && (entry.is_executable() || (is_new == 0) == (is_last == 0))
+        let wanted = Wanted::new(file, runs);
+        let differs = differing(&new, wanted.len(), |index| wanted.word(index));
+        self.wanted = self.wanted.saturating_add(differs);
+        usize::from(file.record.plane_count) == entry.planes
+            && (entry.is_executable() || (pages != 0) == is_in_last)
     }
 
     fn is_small(&self) -> bool {
         let tolerance = self.pages / TOLERANCE;
         self.wanted <= tolerance && self.each.iter().all(|each| *each <= tolerance)
     }
+}
+
+/// How many pages are in only one of two bitmaps, the second one given by its length and words.
+fn differing(one: &Bitmap<'_>, len: usize, word: impl Fn(usize) -> u64) -> u64 {
+    (0..one.len().max(len).div_ceil(64))
+        .map(|index| u64::from((one.word(index) ^ word(index)).count_ones()))
+        .fold(0, u64::saturating_add)
 }
 
 /// Iterator of [`Recorded::entries`]. A type with a name: one that is made of closures is in the
@@ -579,7 +584,7 @@ where
             let index = self.index;
             self.index = index.saturating_add(1);
             let mut earlier = self.all.clone().take(index);
-            if seen.path.is_empty() || earlier.any(|other| other.path == seen.path) {
+            if seen.path.is_empty() || earlier.any(|other| is_same_path(other.path, seen.path)) {
                 continue;
             }
             let Recorded { old, profile, .. } = self.recorded;
@@ -601,7 +606,7 @@ where
             let (path, kind) = (file.path(), file.record.kind);
             kind != FILE_EXECUTABLE
                 && file.record.first_page == 0
-                && all.clone().all(|seen| seen.path != path)
+                && !all.clone().any(|seen| is_same_path(seen.path, path))
                 && old
                     .find(profile, kind, path, 0)
                     .is_some_and(|first| first.index == file.index)
