@@ -246,7 +246,7 @@ fn choices(slot: &Slot<'_>) {
         }
         for (file, wanted) in choice.files(slot) {
             let pages: BTreeSet<u64> = (0..wanted.len() as u64)
-                .filter(|page| wanted.word(*page as usize / 64) >> (page % 64) & 1 != 0)
+                .filter(|page| (wanted.word(*page as usize / 64) >> (page % 64)) & 1 != 0)
                 .collect();
             assert_eq!(wanted.count(), pages.len());
             let file = &all.iter().flat_map(|profile| &profile.files).find(|other| {
@@ -270,7 +270,7 @@ fn choices(slot: &Slot<'_>) {
             let expected = model::wanted(expected, profile.record.runs);
             assert_eq!(wanted.count(), expected.len());
             for page in expected {
-                assert!(wanted.word(page as usize / 64) >> (page % 64) & 1 != 0);
+                assert!((wanted.word(page as usize / 64) >> (page % 64)) & 1 != 0);
             }
         }
     }
@@ -466,8 +466,8 @@ pub(crate) fn update(bytes: &[u8]) {
         let op = bytes.byte();
         let run = Recording {
             key: Key {
-                kind: u16::from(op >> 2 & 3),
-                bytes: keys[usize::from(op >> 4 & 3)],
+                kind: u16::from((op >> 2) & 3),
+                bytes: keys[usize::from((op >> 4) & 3)],
             },
             merge: MERGES[usize::from(op & 3).min(2)],
             wanted: u32::from(op),

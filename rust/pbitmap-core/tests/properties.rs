@@ -107,9 +107,9 @@ fn recording() -> impl Strategy<Value = Vec<u8>> {
     let file = (0u8..8, 1u8..20, prop::option::of((any::<u8>(), 0u32..8)));
     let head = (0u8..4, 0u8..4, 0u8..4);
     (head, vec(file, 0..6)).prop_map(|((merge, kind, late), files)| {
-        let mut bytes = vec![merge | kind << 2 | late << 6, files.len() as u8];
+        let mut bytes = vec![merge | (kind << 2) | (late << 6), files.len() as u8];
         for (path, len, clear) in files {
-            bytes.push(path | len << 3);
+            bytes.push(path | (len << 3));
             let mut pages = vec![0xff; usize::from(len)];
             if let Some((at, bit)) = clear {
                 pages[usize::from(at % len)] &= !(1u8 << bit);
