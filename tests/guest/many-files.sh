@@ -24,8 +24,8 @@ head -c 40000 /dev/urandom >"$MNT/dev/shm/memory"
 cat >"$MNT/files/map.py" <<'P'
 import mmap, os
 
-def touch(path, flags=os.O_RDONLY, **how):
-    file = os.open(path, flags)
+def touch(path, mode=os.O_RDONLY, **how):
+    file = os.open(path, mode)
     mapped = mmap.mmap(file, 0, **how)
     mapped[0], mapped[20000]
     return mapped
@@ -36,7 +36,7 @@ kept.append(touch("/dev/shm/memory", prot=mmap.PROT_READ))
 if os.path.exists("/files/deleted"):
     kept.append(touch("/files/deleted", prot=mmap.PROT_READ))
     os.unlink("/files/deleted")
-print(len(kept) > 91)
+print(len(kept) > 91, flush=True)
 os._exit(0)
 P
 python=$(realpath /usr/bin/python3)
