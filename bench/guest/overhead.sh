@@ -27,9 +27,10 @@ warm() {
 	sync
 }
 
-# loops WHAT: a program that goes on to run, after three seconds
+# loops WHAT: a program that goes on to run, after twenty seconds: its window is closed then, and the probe on page
+# faults has gone
 loops() {
-	report_output loop /mnt/loops "$1" $REPEAT 3
+	report_output loop /mnt/loops "$1" $REPEAT 20
 }
 
 # Where things land at random decides how many page tables a fork copies: 1 % of an exec, the same for a whole turn.

@@ -17,6 +17,8 @@ use super::{
     recorder::{
         Reaper,
         Recorder,
+        Recorders,
+        Rester,
         Rooms,
         Sampler, //
     },
@@ -32,6 +34,10 @@ use super::{
         exec::{
             Exec,
             Hook, //
+        },
+        fault::{
+            Armed,
+            Probe, //
         },
         file::{
             self,
@@ -97,9 +103,20 @@ impl Engine {
             ),
             GFP_KERNEL,
         )?;
+        let probe = Probe::new()?;
+        let rester = Arc::pin_init(
+            Chore::new(
+                Rester::new(reaper.clone(), probe.clone()),
+                name,
+                kernel::static_lock_class!(),
+            ),
+            GFP_KERNEL,
+        )?;
         let rooms = Rooms {
             reaper,
             sampler,
+            probe,
+            rester,
             writer,
             programs,
         };
@@ -118,14 +135,18 @@ impl Engine {
     /// was recorded is written, and what has ended is freed.
     pub(crate) fn stop(&self) {
         self.rooms.sampler.stop();
+        self.rooms.rester.stop();
         self.rooms.reaper.subject().clear();
         self.rooms.writer.stop();
         self.rooms.reaper.stop();
     }
 
-    /// The chore that has the recorders.
-    pub(crate) fn reaper(&self) -> &Arc<Chore<Reaper>> {
-        &self.rooms.reaper
+    /// From now on recorders are told of their programs' faults.
+    pub(crate) fn arm(&self) -> Result<Armed> {
+        Armed::new(
+            self.rooms.probe.clone(),
+            Recorders(self.rooms.reaper.clone()),
+        )
     }
 
     /// What is remembered of programs.

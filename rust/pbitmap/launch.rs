@@ -124,7 +124,10 @@ impl Launch {
 
     /// The file with this inode, if it is one of those.
     pub(crate) fn file(&self, inode: &Inode) -> Option<&Known> {
-        self.files.iter().find(|known| known.is(inode))
+        let identity = identity_of(inode);
+        self.files
+            .iter()
+            .find(|known| is_same(&known.identity, &identity))
     }
 
     /// Nothing need be read for it any more.

@@ -77,7 +77,7 @@ module! {
 /// then what was started is waited for, and last the user's view of it goes.
 struct Pbitmap {
     _hook: sys::exec::Registration,
-    _faults: sys::watch::FaultProbe,
+    _faults: sys::fault::Armed,
     _engine: Stop,
     _debugfs: sys::debugfs::Registration,
     _sysctl: sys::sysctl::Registration,
@@ -102,7 +102,7 @@ impl kernel::Module for Pbitmap {
             (c"stats", KBox::new(stats, GFP_KERNEL)?),
             (c"programs", KBox::new(programs, GFP_KERNEL)?),
         ])?;
-        let faults = sys::watch::FaultProbe::new(recorder::Recorders(engine.reaper().clone()))?;
+        let faults = engine.arm()?;
         // Last: from here on every exec on the machine comes by.
         let hook = sys::exec::Registration::new(engine.clone())?;
         Ok(Self {

@@ -65,11 +65,8 @@ pub(crate) fn run(file: &File, bitmap: Bitmap<'_>, from: u64, budget: &mut Budge
     let longest = page_cache::will_need_limit(file);
     let mut outcome = Outcome::default();
     page_cache::plugged(|| {
-        for run in Plan::new(bitmap, 0, limits) {
+        for run in Plan::new(bitmap, 0, limits).starting_at(from) {
             let pages = u64::from(run.pages);
-            if run.first < from {
-                continue;
-            }
             if mapping.is_cached(run.first, pages) {
                 outcome.wanted = outcome.wanted.saturating_add(u64::from(run.wanted));
                 outcome.cached = outcome.cached.saturating_add(pages);

@@ -31,6 +31,7 @@ use super::{
         Refusal, //
     },
     sys::{
+        fault::Probe,
         mm::Space,
         time, trace,
         watch::{
@@ -72,10 +73,16 @@ const REAP_AT: usize = 64;
 /// Open windows are looked at every so many milliseconds.
 const TICK: u32 = 250;
 
+/// The probe on page faults goes when nothing was recorded for one to two times as many milliseconds:
+/// putting it there costs every processor an interruption or some.
+const REST_DELAY: u32 = 3000;
+
 /// What all recorders share.
 pub(crate) struct Rooms {
     pub(crate) reaper: Arc<Chore<Reaper>>,
     pub(crate) sampler: Arc<Chore<Sampler>>,
+    pub(crate) probe: Arc<Probe>,
+    pub(crate) rester: Arc<Chore<Rester>>,
     pub(crate) writer: Arc<Chore<Writer>>,
     pub(crate) programs: Arc<Programs>,
 }
@@ -127,6 +134,9 @@ impl Recorder {
             pages: Atomic::new(0),
         };
         let watch = rooms.reaper.subject().recorders.add(mm, recorder)?;
+        if rooms.probe.wake() {
+            rooms.rester.request(REST_DELAY);
+        }
         if first != u64::MAX {
             rooms.sampler.request(TICK);
         }
@@ -379,5 +389,34 @@ impl work::Run for Sampler {
 
     fn again(&self) -> Option<u32> {
         (self.again.load(Relaxed) != 0).then_some(TICK)
+    }
+}
+
+/// The chore of not looking at page faults any more when nothing is recorded.
+pub(crate) struct Rester {
+    reaper: Arc<Chore<Reaper>>,
+    probe: Arc<Probe>,
+    again: AtomicFlag,
+}
+
+impl Rester {
+    /// Puts `probe` to rest when `reaper` has no recorders.
+    pub(crate) fn new(reaper: Arc<Chore<Reaper>>, probe: Arc<Probe>) -> Self {
+        Self {
+            reaper,
+            probe,
+            again: AtomicFlag::new(false),
+        }
+    }
+}
+
+impl work::Run for Rester {
+    fn run(&self) {
+        let rests = self.probe.rest(|| self.reaper.subject().live() == 0);
+        self.again.store(!rests, Relaxed);
+    }
+
+    fn again(&self) -> Option<u32> {
+        self.again.load(Relaxed).then_some(REST_DELAY)
     }
 }

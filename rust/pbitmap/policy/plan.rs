@@ -59,6 +59,23 @@ impl<'a> Plan<'a> {
             budget: usize::try_from(limits.max_pages).unwrap_or(usize::MAX),
         }
     }
+
+    /// The same from this page on; what lies before it uses up no budget.
+    #[must_use]
+    pub fn starting_at(mut self, page: u64) -> Self {
+        let page = page.saturating_sub(self.first_page);
+        let page = usize::try_from(page).unwrap_or(usize::MAX);
+        while let Some((first, len)) = self.next {
+            let end = first.saturating_add(len);
+            if end > page {
+                let first = first.max(page);
+                self.next = Some((first, end.saturating_sub(first)));
+                break;
+            }
+            self.next = self.runs.next();
+        }
+        self
+    }
 }
 
 impl Iterator for Plan<'_> {

@@ -45,7 +45,7 @@ static void pbm_find_point(struct tracepoint *point, void *unused)
 }
 
 /* False where the kernel has no such tracepoints. */
-bool pbm_fault_register(void)
+bool pbm_fault_find(void)
 {
 	/* The probe takes a spinlock with interrupts off. */
 	if (!IS_ENABLED(CONFIG_X86) || IS_ENABLED(CONFIG_PREEMPT_RT))
@@ -53,8 +53,12 @@ bool pbm_fault_register(void)
 	pbm_fault_points[0] = NULL;
 	pbm_fault_points[1] = NULL;
 	for_each_kernel_tracepoint(pbm_find_point, NULL);
-	if (!pbm_fault_points[0] || !pbm_fault_points[1])
-		return false;
+	return pbm_fault_points[0] && pbm_fault_points[1];
+}
+
+/* To be called only after pbm_fault_find() has said yes. */
+bool pbm_fault_register(void)
+{
 	if (tracepoint_probe_register(pbm_fault_points[0], pbm_fault_probe, NULL))
 		return false;
 	if (tracepoint_probe_register(pbm_fault_points[1], pbm_fault_probe, NULL)) {

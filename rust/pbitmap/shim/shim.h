@@ -96,6 +96,7 @@ bool pbm_is_ready(struct file *file, pgoff_t page);
 unsigned int pbm_queue_depth(struct file *file);
 unsigned long pbm_available_pages(void);
 
+bool pbm_fault_find(void);
 bool pbm_fault_register(void);
 void pbm_fault_unregister(void);
 

@@ -141,6 +141,7 @@ extern "C" {
     pub(super) fn pbm_queue_depth(file: *mut bindings::file) -> c_uint;
     pub(super) fn pbm_available_pages() -> c_ulong;
 
+    pub(super) fn pbm_fault_find() -> bool;
     pub(super) fn pbm_fault_register() -> bool;
     pub(super) fn pbm_fault_unregister();
 

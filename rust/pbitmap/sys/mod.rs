@@ -13,6 +13,7 @@ pub(crate) mod crc32c;
 pub(crate) mod cred;
 pub(crate) mod debugfs;
 pub(crate) mod exec;
+pub(crate) mod fault;
 pub(crate) mod file;
 pub(crate) mod mm;
 pub(crate) mod page_cache;

@@ -4,7 +4,7 @@
 //!
 //! The end comes from an interval notifier, not a plain notifier: the release of a plain one waits
 //! for a grace period inside exit. The interval is one page that no program can map, so that
-//! nothing but the end calls it. Faults come from tracepoints, see `shim/fault.c`, which look at
+//! nothing but the end calls it. Faults come from the [probe](super::fault::Probe), which looks at
 //! nothing but address spaces that have a notifier.
 //!
 //! # Who owns what
@@ -21,17 +21,12 @@
 //! The locks are leaves: under them lists are changed and nothing else is done.
 
 use super::{
-    ffi,
     mm::Space,
     task_work::{
         Repeated,
         RepeatedWork,
         Waiter, //
     },
-};
-use core::{
-    cell::UnsafeCell,
-    marker::PhantomData, //
 };
 use kernel::{
     bindings,
@@ -52,9 +47,7 @@ use kernel::{
         atomic::{
             Atomic,
             AtomicFlag,
-            Full,
-            Relaxed,
-            Release, //
+            Relaxed, //
         },
         new_spinlock,
         Arc,
@@ -266,7 +259,7 @@ impl<T: Watcher> Watches<T> {
     /// Has current handle the fault at `address` when it returns, if `mm` is watched.
     ///
     /// Under the lock, so that the list keeps the watch: with interrupts off it must not be freed.
-    fn fault(&self, mm: *const bindings::mm_struct, address: usize, waiter: &Waiter) {
+    pub(super) fn fault(&self, mm: *const bindings::mm_struct, address: usize, waiter: &Waiter) {
         let bucket = self.bucket(mm).lock();
         let found = bucket
             .iter()
@@ -357,99 +350,5 @@ impl<T: Watcher> Watches<T> {
             }
         }
         self.reap();
-    }
-}
-
-/// What faults are handed to.
-trait OnFault: Send + Sync {
-    /// Current, whose address space is `mm`, has a page fault. Interrupts are off.
-    fn fault(&self, mm: *const bindings::mm_struct, address: usize);
-}
-
-/// Watches whose address spaces' faults are seen.
-struct Faults<T: Watcher, H: AsRef<Watches<T>> + Send + Sync> {
-    home: H,
-    waiter: Waiter,
-    _watcher: PhantomData<fn() -> T>,
-}
-
-impl<T: Watcher, H: AsRef<Watches<T>> + Send + Sync> OnFault for Faults<T, H> {
-    fn fault(&self, mm: *const bindings::mm_struct, address: usize) {
-        self.home.as_ref().fault(mm, address, &self.waiter);
-    }
-}
-
-/// The one that is told of faults.
-struct Slot {
-    taken: AtomicFlag,
-    faults: UnsafeCell<Option<KBox<dyn OnFault>>>,
-}
-
-// SAFETY: `faults` is written only while no probe is registered, by the one `FaultProbe` that
-// `taken` admits, and read only by the probe.
-unsafe impl Sync for Slot {}
-
-static SLOT: Slot = Slot {
-    taken: AtomicFlag::new(false),
-    faults: UnsafeCell::new(None),
-};
-
-/// Faults of watched address spaces are handed to their watchers while this lives.
-pub(crate) struct FaultProbe {
-    registered: bool,
-}
-
-impl FaultProbe {
-    /// Looks at faults, if the kernel can tell of them: x86 does. Without it what was mapped beside
-    /// a page counts as touched.
-    ///
-    /// # Errors
-    ///
-    /// `EBUSY` if there is a probe, `ENOMEM`.
-    pub(crate) fn new<T: Watcher, H>(home: H) -> Result<Self>
-    where
-        H: AsRef<Watches<T>> + Send + Sync + 'static,
-    {
-        let faults = KBox::new(
-            Faults {
-                home,
-                waiter: Waiter::new(),
-                _watcher: PhantomData,
-            },
-            GFP_KERNEL,
-        )?;
-        if SLOT.taken.xchg(true, Full) {
-            return Err(EBUSY);
-        }
-        // SAFETY: No probe is registered, and nobody else passed the flag.
-        unsafe { *SLOT.faults.get() = Some(faults) };
-        // SAFETY: The slot is set.
-        let registered = unsafe { ffi::pbm_fault_register() };
-        Ok(Self { registered })
-    }
-}
-
-impl Drop for FaultProbe {
-    fn drop(&mut self) {
-        if self.registered {
-            // SAFETY: Registered by `new`. No probe runs any more afterwards.
-            unsafe { ffi::pbm_fault_unregister() };
-        }
-        // SAFETY: No probe runs. Dropping the waiter waits for the works that were asked for.
-        drop(unsafe { (*SLOT.faults.get()).take() });
-        SLOT.taken.store(false, Release);
-    }
-}
-
-/// Called by `shim/fault.c`.
-///
-/// # Safety
-///
-/// `mm` is that of current; the probe is registered.
-#[no_mangle]
-unsafe extern "C" fn pbm_fault(mm: *mut bindings::mm_struct, address: usize) {
-    // SAFETY: The slot is written only while no probe is registered.
-    if let Some(faults) = unsafe { &*SLOT.faults.get() } {
-        faults.fault(mm, address);
     }
 }

@@ -139,6 +139,24 @@ mod tests {
     }
 
     #[test]
+    fn the_budget_is_for_what_is_left() {
+        let limits = Limits {
+            max_pages: 4,
+            ..FREE
+        };
+        let bytes = pages();
+        let mut plan = Plan::new(Bitmap::new(&bytes, 256), 0, limits).starting_at(3);
+        assert_eq!(plan.next(), run(3, 1, 1));
+        assert_eq!(plan.next(), run(8, 1, 1));
+        assert_eq!(plan.next(), run(65, 2, 2));
+        assert_eq!(plan.next(), None);
+        let mut plan = Plan::new(Bitmap::new(&bytes, 256), 100, limits).starting_at(300);
+        assert_eq!(plan.next(), None);
+        let mut plan = Plan::new(Bitmap::new(&bytes, 256), 100, limits).starting_at(0);
+        assert_eq!(plan.next(), run(102, 2, 2));
+    }
+
+    #[test]
     fn nothing_is_read_past_the_end_of_the_file() {
         let bytes = pages();
         let limits = Limits {
