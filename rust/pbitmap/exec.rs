@@ -276,4 +276,8 @@ impl Gauges for EngineGauges {
     fn work_pending(&self) -> u64 {
         self.0.rooms.writer.subject().pending()
     }
+
+    fn faults_watched(&self) -> u64 {
+        self.0.rooms.probe.is_awake().into()
+    }
 }

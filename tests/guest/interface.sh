@@ -30,7 +30,7 @@ module_load
 is 'defaults that users rely on' '1 1 0' \
 	"$(get_sysctl enabled) $(get_sysctl early_fault) $(get_sysctl update_interval)"
 for name in execs armed used pages_wanted pages_cached pages_read runs early_faulted recordings \
-	recorded_pages unchanged writes write_failed rate_limited recorders_live work_pending; do
+	recorded_pages unchanged writes write_failed rate_limited recorders_live work_pending faults_watched; do
 	grep -qE "^$name [0-9]+\$" "$STATS" && pass "counter $name" || fail "no counter $name"
 done
 is 'lines of stats that are no counter' 0 "$(grep -cvE '^[a-z0-9_]+ -?[0-9]+$' "$STATS")"

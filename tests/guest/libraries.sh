@@ -60,3 +60,18 @@ try busybox 1 /usr/bin/busybox echo static
 recorded_files "$MNT/usr/bin/git" | sed 's/^/        /'
 holds 'the loader is recorded' grep -q ld-linux <(recorded_files "$MNT/usr/bin/git")
 holds 'the C library is recorded' grep -q libc.so.6 <(recorded_files "$MNT/usr/bin/git")
+
+# A setuid program: what was recorded before it became one is used, whoever runs it, and stays as it is.
+case='setuid, by a user'
+chmod 4755 "$MNT/usr/bin/git"
+before=$(bytes_of "$MNT/usr/bin/git")
+cold
+chroot "$MNT" /usr/bin/true
+mark
+starts -r "$MNT" -u 1000 -- /usr/bin/git --version
+settle
+is "$case: status" 0 "$status"
+at_most "$case: major faults" 3 "$majflt"
+is "$case: libraries that are refused" 0 "$(delta 'refused_library*')"
+is "$case: refused an update" 1 "$(delta refused_setid)"
+is "$case: the file" "$before" "$(bytes_of "$MNT/usr/bin/git")"

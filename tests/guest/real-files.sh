@@ -50,5 +50,6 @@ use_real_files() {
 	mkdir -p "$1"/usr/lib64 "$1"/usr/lib "$1"/usr/bin "$1"/tmp "$1"/dev
 	[ -e "$1/lib" ] || ln -s usr/lib usr/lib64 usr/bin "$1"
 	[ -e "$1/dev/null" ] || mknod -m 666 "$1/dev/null" c 1 3
+	[ -e "$1/dev/urandom" ] || mknod -m 666 "$1/dev/urandom" c 1 9
 	tar -C "$1" -xf "$PBITMAP_TARS/${2:-real-programs}.tar" || broken 'the real programs could not be unpacked'
 }

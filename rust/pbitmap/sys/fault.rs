@@ -87,6 +87,11 @@ impl Probe {
         true
     }
 
+    /// Whether faults are looked at.
+    pub(crate) fn is_awake(&self) -> bool {
+        self.awake.load(Relaxed)
+    }
+
     /// Looks at faults no more if nobody has asked since the last call, and `is_idle`. Says whether
     /// it rests now.
     pub(crate) fn rest(&self, is_idle: impl FnOnce() -> bool) -> bool {
