@@ -100,6 +100,8 @@ class Results:
         "train": "trained in an ordinary run",
         "cold_with": "cold with the module",
         "warm_with": "warm with the module",
+        "cold_exact": "cold, trained exactly",
+        "cold_whole": "cold, without the module, all files read whole",
     }
 
     def add(self, kind, value):
@@ -128,7 +130,7 @@ class Results:
 
     def expected(self, what):
         """How many runs of a kind the guest makes of each program (guest/demo.sh)."""
-        return 1 if what in ["first", "cold_unloaded", "train", "warm_with"] else self.options.repeat
+        return 1 if what in ["first", "cold_unloaded", "cold_whole", "train", "warm_with"] else self.options.repeat
 
     def bitmap(self, name, bitmap):
         """A program whose training left no bitmap has not shown anything."""
@@ -182,6 +184,10 @@ class Results:
             "cold_unloaded_us": microseconds("cold_unloaded"),
             "train_us": microseconds("train"),
             "warm_with_us": microseconds("warm_with"),
+            "cold_exact_us": microseconds("cold_exact"),
+            "kb_exact": self.median(name, "cold_exact", "kb_read"),
+            "cold_whole_us": microseconds("cold_whole"),
+            "kb_whole": self.median(name, "cold_whole", "kb_read"),
             "spread_pct": {what: self.spread(name, what) for what in ["cold_without", "cold_with", "warm"]},
             "samples": {
                 what: [{field: run[field] for field in ["ns", "majflt", "minflt", "reads", "kb_read", "writes"]} for run in runs]

@@ -54,7 +54,13 @@ train() {
 		sync
 	done
 	report_counters
-	report trained "$name $(chroot /mnt /bench/pbitmap-tool show --json "$executable" | tr -d '\n')"
+	chroot /mnt /bench/pbitmap-tool show --json "$executable" | tr -d '\n' >"/run/$name.json"
+	report trained "$name $(cat "/run/$name.json")"
+	# The files of the bitmap, the executable among them.
+	{
+		echo "$executable"
+		tr ',{' '\n\n' <"/run/$name.json" | sed -n 's/^ *"path": *"\(.*\)".*/\1/p'
+	} >"/run/$name.files"
 }
 
 with() {
@@ -63,15 +69,36 @@ with() {
 	measure with faults $cold
 }
 
+# What can be had at most: a bitmap of exactly what is touched.
+exactly() {
+	chroot /mnt /bench/pbitmap-tool train --cold -- "$@" >/run/trained 2>&1 || fail "$name: $(tail -n 3 /run/trained)"
+	sync
+}
+
+exact() {
+	program exactly
+	measure cold_exact run $cold --repeat $REPEAT
+}
+
+# What is simplest: all of these files, whole.
+whole() {
+	measure cold_whole run $cold --whole "/run/$name.files"
+}
+
 each without
 if [ -e /bench/pbitmap.ko ]; then
 	each annotate
 	sync
 	each unloaded
+	mount -t debugfs debug /sys/kernel/debug 2>/dev/null
+	mount -o bind /sys /mnt/sys
+	mount -o bind /sys/kernel/debug /mnt/sys/kernel/debug
 	insmod /bench/pbitmap.ko || fail "pbitmap.ko did not load: $(dmesg | tail -n 3)"
 	each train
 	each with
+	each exact
 	report_counters
 	rmmod pbitmap || fail "pbitmap could not be unloaded"
+	each whole
 fi
 dmesg | grep -E 'WARNING:|BUG:|Oops|EXT4-fs (error|warning)' && fail "the kernel complained"

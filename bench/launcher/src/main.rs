@@ -12,6 +12,7 @@
 //! | `profile.rs` | where the kernel spends the time of a loop of execs |
 //! | `records.rs` | what perf recorded for these two |
 //! | `disk.rs` | the counters of one disk |
+//! | `whole.rs` | reading whole files before the program asks for parts of them |
 //! | `fill.rs` | copying the image to the disk under test |
 //! | `cold.rs` | how the guest is made cold, and how a run is lined up with the disk's bandwidth timer |
 //! | `sys.rs` | every system call that the standard library has no safe form of |
@@ -26,6 +27,7 @@ mod profile;
 mod records;
 mod run;
 mod sys;
+mod whole;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -47,6 +49,7 @@ usage: bench-launcher run    [OPTION]... PROGRAM [ARGUMENT]...   time a program,
   --output FILE      where the program's output goes (default /dev/null)
   --cold             empty the caches before each run
   --settle PROGRAM   run this once after emptying the caches
+  --whole LIST       have the files that LIST names, one a line, read whole before the program, in its time
   --repeat N         how often (default 1)
   --label TEXT       copied into each line
 ";
@@ -58,6 +61,7 @@ pub(crate) struct Options {
     pub(crate) output: PathBuf,
     pub(crate) cold: bool,
     pub(crate) settle: Option<PathBuf>,
+    pub(crate) whole: Option<PathBuf>,
     pub(crate) repeat: usize,
     pub(crate) label: String,
     pub(crate) command: Vec<OsString>,
@@ -70,6 +74,7 @@ fn parse_options(parser: &mut lexopt::Parser) -> Result<Options> {
         output: PathBuf::from("/dev/null"),
         cold: false,
         settle: None,
+        whole: None,
         repeat: 1,
         label: String::new(),
         command: Vec::new(),
@@ -81,6 +86,7 @@ fn parse_options(parser: &mut lexopt::Parser) -> Result<Options> {
             Long("output") => options.output = parser.value()?.into(),
             Long("cold") => options.cold = true,
             Long("settle") => options.settle = Some(parser.value()?.into()),
+            Long("whole") => options.whole = Some(parser.value()?.into()),
             Long("repeat") => options.repeat = parser.value()?.parse()?,
             Long("label") => options.label = parser.value()?.string()?,
             // The program's own options are its own.

@@ -6,11 +6,15 @@ use anyhow::{bail, Context, Result};
 use serde_json::json;
 
 use crate::disk::Counters;
-use crate::{cold, sys, Options};
+use crate::{cold, sys, whole, Options};
 
 /// `run`: one line with times and counts for each of `repeat` runs.
 pub(crate) fn timed(options: &Options) -> Result<()> {
     let command = sys::Command::new(&options.command, options.root.as_deref(), &options.output)?;
+    let files = match &options.whole {
+        Some(list) => whole::files(list, options.root.as_deref())?,
+        None => Vec::new(),
+    };
     for number in 0..options.repeat {
         if options.cold {
             cold::empty_caches(options.settle.as_deref(), options.root.as_deref())?;
@@ -20,6 +24,7 @@ pub(crate) fn timed(options: &Options) -> Result<()> {
 
         let disk_before = Counters::now(options.disk.as_deref())?;
         let start = sys::monotonic_ns()?;
+        whole::read(&files)?;
         let ended = command.fork(None)?.wait()?;
         let elapsed = sys::monotonic_ns()?.saturating_sub(start);
         let disk = Counters::now(options.disk.as_deref())?.since(disk_before);
