@@ -78,8 +78,11 @@ pub(crate) fn elf(bytes: &[u8]) {
     }
 }
 
-/// `bytes` are notes.
+/// `bytes` are notes, or the beginning of a file.
 pub(crate) fn notes(bytes: &[u8]) {
+    if let Some(id) = elf::build_id_in(bytes) {
+        assert!(!id.is_empty());
+    }
     if let Some(id) = elf::build_id(bytes) {
         assert!(!id.is_empty());
         let start = id.as_ptr() as usize - bytes.as_ptr() as usize;

@@ -69,9 +69,10 @@ with() {
 	measure with faults $cold
 }
 
-# What can be had at most: a bitmap of exactly what is touched.
+# What can be had at most: a bitmap of exactly what is touched, in the launcher's environment (its sys.rs).
 exactly() {
-	chroot /mnt /bench/pbitmap-tool train --cold -- "$@" >/run/trained 2>&1 || fail "$name: $(tail -n 3 /run/trained)"
+	env -i PATH=/usr/bin:/bin HOME=/tmp LC_ALL=C.UTF-8 TERM=dumb \
+		"$(command -v chroot)" /mnt /bench/pbitmap-tool train --cold -- "$@" >/run/trained 2>&1 || fail "$name: $(tail -n 3 /run/trained)"
 	sync
 }
 

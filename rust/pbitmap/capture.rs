@@ -9,7 +9,11 @@
 use super::{
     crew,
     format::{
-        slot::FileIdentity,
+        elf,
+        slot::{
+            BuildId,
+            FileIdentity, //
+        },
         update::Seen,
         MAX_PATH, //
     },
@@ -26,6 +30,7 @@ use super::{
             Area,
             Space, //
         },
+        page_cache, //
     },
 };
 use kernel::{
@@ -118,11 +123,13 @@ pub(crate) fn count(space: &Space<'_>) -> Result<u64> {
 }
 
 /// Reads the page tables of `space`, in which `task` ran `executable` first. [`None`] if that is
-/// not mapped: then the exec failed, or another program followed.
+/// not mapped: then the exec failed, or another program followed. Build ids are looked for in files
+/// that are not `known`.
 pub(crate) fn capture(
     space: &Space<'_>,
     executable: Identity,
     task: &Task,
+    known: impl Fn(&Inode) -> bool,
 ) -> Result<Option<Capture>> {
     let areas;
     let mut found: KVVec<Found<'_>> = KVVec::new();
@@ -189,9 +196,17 @@ pub(crate) fn capture(
                 Err(_) => continue,
             }
         }
+        let mut identity = launch::identity_of(&file.inode);
+        if !path.is_empty() && !known(&file.inode) {
+            // The names are no longer needed.
+            let head = page_cache::cached_head(file.area.file(), &mut buffer);
+            if let Some(id) = elf::build_id_in(head) {
+                identity.build_id = BuildId::new(id);
+            }
+        }
         let touched = Touched {
             path,
-            identity: launch::identity_of(&file.inode),
+            identity,
             pages: file.pages,
         };
         files.push(touched, GFP_KERNEL)?;

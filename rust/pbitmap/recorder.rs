@@ -32,6 +32,7 @@ use super::{
     },
     sys::{
         fault::Probe,
+        file::Inode,
         mm::Space,
         time, trace,
         watch::{
@@ -177,7 +178,8 @@ impl Recorder {
         }
         let launch = &self.launch;
         // An exec that failed ends with another file or none, or before the program ran.
-        let captured = capture::capture(space, launch.executable, &launch.task)
+        let known = |inode: &Inode| launch.file(inode).is_some();
+        let captured = capture::capture(space, launch.executable, &launch.task, known)
             .map_err(|_| Reason::NoRecorder)?;
         let Some(capture) = captured else {
             return Ok(None);

@@ -61,6 +61,15 @@ recorded_files "$MNT/usr/bin/git" | sed 's/^/        /'
 holds 'the loader is recorded' grep -q ld-linux <(recorded_files "$MNT/usr/bin/git")
 holds 'the C library is recorded' grep -q libc.so.6 <(recorded_files "$MNT/usr/bin/git")
 
+# What identifies a library, wherever it lies.
+id=$(readelf -n "$MNT/usr/lib/x86_64-linux-gnu/libc.so.6" | sed -n 's/.*Build ID: //p')
+at_least 'digits of the build id of the C library' 40 ${#id}
+is 'its build id in the bitmap' "$id" "$(tool show --json "$MNT/usr/bin/git" | python3 -c '
+import json, sys
+for file in json.load(sys.stdin)["profiles"][0]["files"]:
+    if file["path"].endswith("/libc.so.6"):
+        print(file["build_id"])')"
+
 # A setuid program: what was recorded before it became one is used, whoever runs it, and stays as it is.
 case='setuid, by a user'
 chmod 4755 "$MNT/usr/bin/git"

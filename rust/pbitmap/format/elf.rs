@@ -32,6 +32,8 @@ pub const EM_386: u16 = 3;
 pub const EM_X86_64: u16 = 62;
 /// `p_type` of a segment that is mapped.
 pub const PT_LOAD: u32 = 1;
+/// `p_type` of a segment of notes.
+pub const PT_NOTE: u32 = 4;
 /// `p_type` of the segment that says how the stack is to be, and nothing else.
 pub const PT_GNU_STACK: u32 = 0x6474_e551;
 
@@ -347,6 +349,20 @@ pub fn build_id(notes: &[u8]) -> Option<&[u8]> {
             return (!note.contents.is_empty()).then_some(note.contents);
         }
     }
+}
+
+/// The GNU build id of the ELF file of which `head` is the beginning; [`None`] if there is none in
+/// it. Programs and libraries have their notes right behind the program headers.
+pub fn build_id_in(head: &[u8]) -> Option<&[u8]> {
+    let part = |offset: u64, len: u64| {
+        let start = usize::try_from(offset).ok()?;
+        head.get(start..start.checked_add(usize::try_from(len).ok()?)?)
+    };
+    let header = Header::parse(head).ok()?;
+    let range = header.program_headers().ok()?;
+    program_headers(part(range.offset, range.len as u64)?)
+        .filter(|phdr| phdr.p_type == PT_NOTE)
+        .find_map(|phdr| build_id(part(phdr.p_offset, phdr.p_filesz)?))
 }
 
 /// An entry of a `PT_NOTE` segment.

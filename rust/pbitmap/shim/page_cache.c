@@ -89,6 +89,25 @@ bool pbm_is_ready(struct file *file, pgoff_t page)
 	return ready;
 }
 
+/*
+ * Copy the first @len bytes of the file to @to, up to a page, if they are cached:
+ * nothing is read, and nobody is asked. How many bytes there were.
+ */
+size_t pbm_cached_head(struct file *file, void *to, size_t len)
+{
+	struct folio *folio = filemap_get_folio(file->f_mapping, 0);
+	size_t copied = 0;
+
+	if (IS_ERR(folio))
+		return 0;
+	if (folio_test_uptodate(folio)) {
+		copied = min_t(size_t, len, PAGE_SIZE);
+		memcpy_from_folio(to, folio, 0, copied);
+	}
+	folio_put(folio);
+	return copied;
+}
+
 /* How many requests the device of @file takes at once; 0 if nobody knows. */
 unsigned int pbm_queue_depth(struct file *file)
 {

@@ -93,6 +93,7 @@ unsigned long pbm_readahead_limit(struct file *file);
 bool pbm_is_cached(struct address_space *mapping, pgoff_t first, unsigned long pages);
 unsigned long pbm_cached_pages(struct address_space *mapping, pgoff_t first, pgoff_t last);
 bool pbm_is_ready(struct file *file, pgoff_t page);
+size_t pbm_cached_head(struct file *file, void *to, size_t len);
 unsigned int pbm_queue_depth(struct file *file);
 unsigned long pbm_available_pages(void);
 

@@ -108,6 +108,15 @@ pub(crate) fn is_ready(file: &File, page: u64) -> bool {
     unsafe { ffi::pbm_is_ready(file.as_ptr(), page as usize) }
 }
 
+/// Copies the beginning of the file to `buffer`, up to a page of it; gives the part that was
+/// filled. Waits for nothing: what is not cached is not copied.
+pub(crate) fn cached_head<'a>(file: &File, buffer: &'a mut [u8]) -> &'a [u8] {
+    // SAFETY: The file is open and so has a mapping; the buffer has room for so many bytes.
+    let copied =
+        unsafe { ffi::pbm_cached_head(file.as_ptr(), buffer.as_mut_ptr().cast(), buffer.len()) };
+    buffer.get(..copied).unwrap_or_default()
+}
+
 /// How many requests the device under `file` takes at once; [`None`] if nobody knows.
 pub(crate) fn queue_depth(file: &File) -> Option<u32> {
     // SAFETY: The file is open and so has a superblock.

@@ -6,6 +6,7 @@ use super::{
     super::format::{
         elf::{
             build_id,
+            build_id_in,
             find_section,
             gnu_stack,
             is_section_name,
@@ -310,6 +311,40 @@ mod tests {
             notes[..8].copy_from_slice(b"\x04\0\0\0\x05\0\0\0");
             notes[4..8].copy_from_slice(&len.to_le_bytes());
             assert_eq!(build_id(&notes), None);
+        }
+    }
+
+    #[test]
+    fn the_build_id_is_found_in_the_head() {
+        const NOTES: usize = 64 + 2 * 56;
+        let mut head = [0; 256];
+        head[..16].copy_from_slice(b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0");
+        for (at, value) in [
+            (16, 3u16),
+            (18, EM_X86_64),
+            (52, 64),
+            (54, 56),
+            (56, 2),
+            (58, 64),
+        ] {
+            head[at..at + 2].copy_from_slice(&value.to_le_bytes());
+        }
+        head[20] = 1;
+        head[32] = 64;
+        // Of two segments the second one is of notes.
+        let phdr = &mut head[64 + 56..];
+        phdr[..4].copy_from_slice(&4u32.to_le_bytes());
+        phdr[8..16].copy_from_slice(&(NOTES as u64).to_le_bytes());
+        phdr[32..40].copy_from_slice(&20u64.to_le_bytes());
+        head[NOTES..NOTES + 20].copy_from_slice(b"\x04\0\0\0\x03\0\0\0\x03\0\0\0GNU\0abc\0");
+        assert_eq!(build_id_in(&head), Some(&b"abc"[..]));
+        // The notes, the program headers or the header are not all there.
+        for len in [NOTES + 19, NOTES - 1, 63, 0] {
+            assert_eq!(build_id_in(&head[..len]), None);
+        }
+        for offset in [u64::MAX, u64::MAX - 19, 237] {
+            head[64 + 56 + 8..64 + 56 + 16].copy_from_slice(&offset.to_le_bytes());
+            assert_eq!(build_id_in(&head), None);
         }
     }
 }

@@ -8,7 +8,7 @@ use pbitmap_core::{
     format::{
         error::Error,
         layout::FILE_EXECUTABLE,
-        slot::{File, Profile, Slot},
+        slot::{BuildId, File, Profile, Slot},
     },
     policy::profile::Choice,
 };
@@ -125,6 +125,8 @@ pub struct FileReport {
     pub kind: &'static str,
     /// The path; empty for the executable.
     pub path: String,
+    /// GNU build id, in hexadecimal; null if there is none, and for the executable.
+    pub build_id: Option<String>,
     /// The page that the first bit stands for.
     pub first_page: u64,
     /// Bits in a plane.
@@ -183,11 +185,10 @@ impl Report {
                 .is_some_and(|(file, _)| file.is_truncated()),
             planned: pages.plan(gap_pages),
             identity: header.map(|header| {
-                let id = hex(header.build_id().as_bytes());
                 IdentityReport {
                     layout_crc: format!("{:08x}", header.layout_crc),
                     file_layout_crc: format!("{:08x}", inspection.identity.layout_crc),
-                    build_id: (!id.is_empty()).then_some(id),
+                    build_id: hex(header.build_id()),
                 }
             }),
             profiles: slot.map_or_else(Vec::new, |(_, slot)| {
@@ -232,6 +233,7 @@ fn file_report(file: &File<'_>, pages: &Pages) -> FileReport {
             _ => "path",
         },
         path: String::from_utf8_lossy(file.path()).into_owned(),
+        build_id: hex(file.build_id()),
         first_page: file.record.first_page,
         page_count: file.record.page_count,
         pages_total: pages.total,
@@ -258,11 +260,14 @@ pub fn percent(part: u64, all: u64) -> f64 {
     }
 }
 
-/// `bytes` in hexadecimal.
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a string does not fail.
-        let _ = write!(text, "{byte:02x}");
-        text
+/// `id` in hexadecimal, if there is one.
+fn hex(id: BuildId) -> Option<String> {
+    let bytes = id.as_bytes();
+    (!bytes.is_empty()).then(|| {
+        bytes.iter().fold(String::new(), |mut text, byte| {
+            // Writing to a string does not fail.
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
     })
 }
