@@ -76,6 +76,7 @@ def guest_script(program):
     return (
         f"name={shlex.quote(program['name'])}\n"
         f"executable={shlex.quote(program['executable'])}\n"
+        f"profile_by={shlex.quote(program.get('profile_by', 'name'))}\n"
         f'program() {{ "$@" {command}; }}\n'
     )
 
@@ -221,6 +222,11 @@ def shortfalls(programs):
         without, with_ = program["cold_without_us"], program["cold_with_us"]
         if with_ >= without:
             yield f"{program['name']} did not start faster: {with_} us with the module, {without} us without"
+        if program["kb_whole"] and 2 * program["kb_with"] > program["kb_whole"]:
+            yield (
+                f"{program['name']} read {program['kb_with']} KB with the module, more than half of the"
+                f" {program['kb_whole']} KB of whole files"
+            )
         own, own_with = program["own_majflt_without"], program["own_majflt_with"]
         # One is exec's own, for the bytes after the data that it clears: it waits for a page that is being read, which
         # the kernel counts as major when it is the kernel that waits.

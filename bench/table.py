@@ -85,12 +85,13 @@ def bars(programs):
     """One scale for each program: what matters is how far `with` gets from `without` to `warm`."""
     kinds = [("cold without", "cold_without_us"), ("cold with", "cold_with_us"), ("warm", "warm_us")]
     lines = []
+    width = max(len(program["name"]) for program in programs)
     for program in programs:
         longest = max(program[key] or 0 for _, key in kinds) or 1
         name = program["name"]
         for title, key in kinds:
             if program[key] is not None:
-                lines.append(f"{name:10.10} {title:12} {bar(program[key], longest)} {milliseconds(program[key])} ms")
+                lines.append(f"{name:{width}}  {title:12} {bar(program[key], longest)} {milliseconds(program[key])} ms")
                 name = ""
         lines.append("")
     return lines

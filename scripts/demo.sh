@@ -13,6 +13,8 @@
 #                    a program of Debian instead of the usual ones, its
 #                    arguments (quoted as for a shell), and the packages to
 #                    install for it (default: the one with the program's name)
+#   PROGRAMS=bench/modes.toml
+#                    other programs than the usual ones, described as those are
 #   ONLY='git perl'  only some of the usual ones (bench/programs.toml)
 #   LATENCY_US=500 MB_PER_S=200 READ_AHEAD_KB=128
 #                    the disk
@@ -32,7 +34,11 @@ case ${1:-} in
 esac
 
 bench_begin
-programs=$SRC/bench/programs.toml
+programs=$(realpath "${PROGRAMS:-$SRC/bench/programs.toml}") || exit 2
+case $programs in
+"$SRC"/*) ;;
+*) die "$programs is not below $SRC" "move it there" ;;
+esac
 gain=(--require-gain)
 if [ -n "${PROGRAM:-}" ]; then
 	case $PROGRAM in

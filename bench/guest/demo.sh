@@ -2,12 +2,13 @@
 #
 # The demo's job in the guest: every program cold and warm, first without the module, then with it.
 #
-# Each file of /bench/programs sets `name` and `executable`, and defines program(), which runs the launcher that it is
+# Each file of /bench/programs sets `name`, `executable` and `profile_by`, and defines program(), which runs the launcher that it is
 # given with the program's command line behind.
 
 launcher="bench-launcher"
 places="--root /mnt --disk bench --output /run/printed"
 cold="--cold --settle /usr/bin/true"
+annotated=
 
 # each FUNCTION: calls it once for every program
 each() {
@@ -34,10 +35,12 @@ without() {
 	measure without faults $cold
 }
 
-# From here on the program is an annotated copy of itself, under the same name.
+# From here on the program is an annotated copy of itself, under the same name. Several modes of one have one bitmap.
 annotate() {
+	case " $annotated " in *" $executable "*) return ;; esac
+	annotated="$annotated $executable"
 	cp -a "/mnt$executable" "/mnt$executable.copy" &&
-		chroot /mnt /bench/pbitmap-tool annotate "$executable.copy" &&
+		chroot /mnt /bench/pbitmap-tool annotate --profile-by $profile_by "$executable.copy" &&
 		mv "/mnt$executable.copy" "/mnt$executable" || fail "$executable could not be annotated"
 }
 

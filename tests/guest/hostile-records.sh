@@ -94,6 +94,35 @@ is "$case: pages in memory" 0 "$(resident -c "$MNT/outside")"
 case='links at the end'
 refused 0 library_changed 2 "/link=$root/open" "/link-to-secret=$root/secret"
 
+# A name that leads somewhere else at every look: to what the caller may read, to what it may not, to a link there.
+case='swapped all the time'
+ln -s /secret "$root/swap.link"
+forge -- "/swap=$root/secret" "/swap=$root/open" "/swap.link=$root/secret"
+(
+	while :; do
+		ln -f "$root/open" "$root/swap.new" && mv -f "$root/swap.new" "$root/swap"
+		ln -f "$root/secret" "$root/swap.new" && mv -f "$root/swap.new" "$root/swap"
+		ln -sf /secret "$root/swap.new" && mv -f "$root/swap.new" "$root/swap"
+	done
+) 2>/dev/null &
+jobs_started+=($!)
+swapper=$!
+wrong=0
+mark
+for i in $(seq 40); do
+	resident -e "$root/open" >/dev/null
+	[ "$(launch -r "$root" -u 1000 -o /dev/null -- /program t:0-3 sum exit:7)" = "${expected% *}" ] || wrong=$((wrong + 1))
+done
+kill -9 "$swapper"
+wait "$swapper" 2>/dev/null
+settle
+rm -f "$root/swap" "$root/swap.new"
+is "$case: starts that went wrong" 0 $wrong
+is "$case: used" 40 "$(delta used)"
+is "$case: pages in memory of what the caller may not read" 0 "$(resident -c "$root/secret")"
+at_least "$case: refused" 80 "$(delta 'refused_library*')"
+note "$(grown)"
+
 case='nothing to read'
 forge -- '/' '/nowhere' '/open/below' '/link-in-a-ring' "/$long/$long" "/${long}dd" '//' 'relative' \
 	"/folder=$root/folder" "/fifo=$root/fifo" "/dev/zero=$root/dev/zero" "/dev/disk=$root/dev/disk" \
@@ -125,10 +154,11 @@ start 1000
 is "$case: refused" 500 "$(delta refused_library_gone)"
 at_most "$case: pages read, of the executable" 48 "$(delta pages_read)"
 
-case='more than there is memory for'
+case='memory pressure: more than a quarter of what is available'
 forge -n 1000 -p 512 -- '/folder/nowhere'
 start 1000
 is "$case: refused" 1 "$(delta refused_pressure)"
+is "$case: pages read" 0 "$(delta pages_read)"
 
 # What was forged is dropped when the program is recorded.
 case='and then'
