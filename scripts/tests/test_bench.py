@@ -31,7 +31,11 @@ def program(**changes):
         "reads_without": 1203,
         "reads_with": 179,
         "kb_without": 6964,
-        "kb_with": 6420,
+        "kb_with": 1272,
+        "cold_exact_us": 68000,
+        "cold_whole_us": 90000,
+        "kb_exact": 1270,
+        "kb_whole": 6248,
     }
     return figures | changes
 
@@ -39,7 +43,7 @@ def program(**changes):
 class Table(unittest.TestCase):
     def test_columns_line_up(self):
         long = program(name="a-long-name", cold_without_us=1234567)
-        for rows in [table.times([program(), long]), table.causes([program(), long])]:
+        for rows in [draw([program(), long]) for draw in (table.times, table.causes, table.others)]:
             self.assertEqual(len({len(row) for row in rows}), 1, rows)
 
     def test_times_are_in_milliseconds_and_the_change_in_percent(self):
@@ -66,8 +70,12 @@ class Promise(unittest.TestCase):
     def test_each_shortfall_is_told(self):
         slow = program(name="slow", cold_with_us=138000)
         faulty = program(name="faulty", own_majflt_with=4)
-        told = list(demo.shortfalls([slow, faulty, program()]))
-        self.assertEqual([one.split()[0] for one in told], ["slow", "faulty"])
+        greedy = program(name="greedy", kb_with=3125)
+        told = list(demo.shortfalls([slow, faulty, greedy, program()]))
+        self.assertEqual([one.split()[0] for one in told], ["slow", "faulty", "greedy"])
+
+    def test_whole_files_need_not_be_measured(self):
+        self.assertEqual(list(demo.shortfalls([program(kb_whole=None)])), [])
 
 
 class AnyProgram(unittest.TestCase):

@@ -55,8 +55,12 @@ for kind in alike differing; do
 	done
 done
 for merge in 0 1; do
-	at_most "alike: major faults with ageing, against merge $merge" $((faults[alike$merge] + 10)) "${faults[alike2]}"
-	at_most "alike: pages not touched with ageing, against merge $merge" $((waste[alike$merge] + 100)) "${waste[alike2]}"
+	most_faults=${faults[alike$merge]}
+	most_waste=${waste[alike$merge]}
+	at_most "alike: major faults with ageing, against merge $merge" $((most_faults + 10)) "${faults[alike2]}"
+	at_most "alike: pages not touched with ageing, against merge $merge" $((most_waste + 100)) "${waste[alike2]}"
 done
-at_most 'differing: major faults with ageing, against replacing' $((faults[differing0] * 9 / 10)) "${faults[differing2]}"
-at_most 'differing: pages not touched with ageing, against keeping all' $((waste[differing1] * 7 / 10)) "${waste[differing2]}"
+most_faults=${faults[differing0]}
+most_waste=${waste[differing1]}
+at_most 'differing: major faults with ageing, against replacing' $((most_faults * 9 / 10)) "${faults[differing2]}"
+at_most 'differing: pages not touched with ageing, against keeping all' $((most_waste * 7 / 10)) "${waste[differing2]}"
