@@ -90,8 +90,7 @@ pub(crate) fn wanted(file: &FileModel, runs: u32) -> Pages {
 }
 
 fn is_same_file(one: &FileRecord, other: &FileRecord) -> bool {
-    one.ino == other.ino
-        && one.generation == other.generation
+    (one.ino == 0 || (one.ino, one.generation) == (other.ino, other.generation))
         && one.size == other.size
         && (one.mtime_sec, one.mtime_nsec) == (other.mtime_sec, other.mtime_nsec)
 }

@@ -66,7 +66,7 @@ impl Known {
 
     /// Whether `inode` is the file, unchanged.
     pub(crate) fn is(&self, inode: &Inode) -> bool {
-        is_same(&self.identity, &identity_of(inode))
+        self.identity.is_met_by(&identity_of(inode))
     }
 }
 
@@ -127,7 +127,7 @@ impl Launch {
         let identity = identity_of(inode);
         self.files
             .iter()
-            .find(|known| is_same(&known.identity, &identity))
+            .find(|known| known.identity.is_met_by(&identity))
     }
 
     /// Nothing need be read for it any more.
@@ -224,13 +224,4 @@ pub(crate) fn identity_of(inode: &Inode) -> FileIdentity {
         mtime_nsec,
         ..FileIdentity::default()
     }
-}
-
-/// Whether a file is what it was. The device's number may be another one after every boot.
-fn is_same(one: &FileIdentity, other: &FileIdentity) -> bool {
-    one.ino == other.ino
-        && one.generation == other.generation
-        && one.size == other.size
-        && one.mtime_sec == other.mtime_sec
-        && one.mtime_nsec == other.mtime_nsec
 }

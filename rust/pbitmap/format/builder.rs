@@ -82,6 +82,16 @@ pub struct FileIdentity {
 }
 
 impl FileIdentity {
+    /// Whether a file that is `now` like this one is what was recorded, unchanged. The device does
+    /// not count. Of a bitmap that has come from another machine, which says so with an inode number
+    /// of 0, neither do inode and generation; packages and images keep the time of modification.
+    pub fn is_met_by(&self, now: &Self) -> bool {
+        self.size == now.size
+            && self.mtime_sec == now.mtime_sec
+            && self.mtime_nsec == now.mtime_nsec
+            && (self.ino == 0 || self.ino == now.ino && self.generation == now.generation)
+    }
+
     /// A file record that has nothing else.
     pub(super) fn to_record(self) -> FileRecord {
         FileRecord {
@@ -232,7 +242,7 @@ impl<'b> Builder<'b> {
             ..input.identity.to_record()
         };
         let mut planes = input.planes.iter();
-        self.store_file(&record, input.path, |target| {
+        self.store_file(&record, input.path, |_, target| {
             let plane = planes.next().copied().unwrap_or_default();
             for (to, from) in target.iter_mut().zip(plane) {
                 *to = *from;
@@ -241,13 +251,14 @@ impl<'b> Builder<'b> {
     }
 
     /// Adds a file like `record`, of which the places in the slot are changed, and the number of
-    /// pages if they do not all fit. `fill` is called with the zeroes of one plane after the other;
-    /// what it sets past the last page is cleared.
+    /// pages if they do not all fit. `fill` is called for one plane after the other, with the plane
+    /// before it, which is empty for the first, and with zeroes; what it sets past the last page is
+    /// cleared.
     pub(super) fn store_file(
         &mut self,
         record: &FileRecord,
         path: &[u8],
-        mut fill: impl FnMut(&mut [u8]),
+        mut fill: impl FnMut(&[u8], &mut [u8]),
     ) -> Result<Outcome> {
         let planes = usize::from(record.plane_count);
         let own = record.kind == FILE_EXECUTABLE;
@@ -280,13 +291,16 @@ impl<'b> Builder<'b> {
         let truncated = page_count < record.page_count;
 
         self.copy(path_offset, path)?;
+        let mut start = planes_offset;
         let mut end = planes_offset;
         for _ in 0..planes {
-            let next = end.saturating_add(stride);
-            let target = self.buffer.get_mut(end..next).ok_or(Error::NoRoom)?;
-            fill(target);
+            let (before, rest) = self.buffer.split_at_mut_checked(end).ok_or(Error::NoRoom)?;
+            let before = before.get(start..).ok_or(Error::NoRoom)?;
+            let target = rest.get_mut(..stride).ok_or(Error::NoRoom)?;
+            fill(before, target);
             bitmap::clear_from(target, to_usize(page_count));
-            end = next;
+            start = end;
+            end = end.saturating_add(stride);
         }
         self.end = end;
 

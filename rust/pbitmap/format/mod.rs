@@ -73,6 +73,7 @@ pub mod crc32c;
 pub mod elf;
 pub mod error;
 pub mod layout;
+pub mod packed;
 mod record;
 pub mod slot;
 pub mod undo;

@@ -104,6 +104,28 @@ impl BuildId {
 impl FileRecord {
     /// Where offset and length of the path are, for a look at them before anything else.
     const PATH: usize = 0x08;
+
+    /// What the file was when its pages were recorded.
+    fn identity(&self) -> FileIdentity {
+        FileIdentity {
+            dev: self.dev,
+            ino: self.ino,
+            generation: self.generation,
+            size: self.size,
+            mtime_sec: self.mtime_sec,
+            mtime_nsec: self.mtime_nsec,
+            build_id: self.build_id(),
+        }
+    }
+
+    fn build_id(&self) -> BuildId {
+        BuildId {
+            bytes: self.build_id,
+            len: u8::try_from(self.build_id_len)
+                .unwrap_or(u8::MAX)
+                .min(BuildId::MAX as u8),
+        }
+    }
 }
 
 impl SlotHeader {
@@ -575,31 +597,14 @@ impl<'a> File<'a> {
 
     /// What the file was when its pages were recorded.
     pub fn identity(&self) -> FileIdentity {
-        FileIdentity {
-            dev: self.record.dev,
-            ino: self.record.ino,
-            generation: self.record.generation,
-            size: self.record.size,
-            mtime_sec: self.record.mtime_sec,
-            mtime_nsec: self.record.mtime_nsec,
-            build_id: self.build_id(),
-        }
+        self.record.identity()
     }
 
-    /// Whether both records are of the same file and it has not changed in between. Paths are not
-    /// compared, and neither is the device: its number may be another one after the next boot.
+    /// Whether `other` is of the same file and that has not changed since. Paths are not compared,
+    /// and neither is the device: its number may be another one after the next boot.
     pub fn is_same_file(&self, other: &FileRecord) -> bool {
-        let identity = |record: &FileRecord| {
-            (
-                record.ino,
-                record.generation,
-                record.size,
-                record.mtime_sec,
-                record.mtime_nsec,
-            )
-        };
         let own = self.record.kind == FILE_EXECUTABLE;
-        self.record.kind == other.kind && (own || identity(&self.record) == identity(other))
+        self.record.kind == other.kind && (own || self.identity().is_met_by(&other.identity()))
     }
 
     /// Plane `index`, 0 being the newest.
@@ -615,12 +620,7 @@ impl<'a> File<'a> {
 
     /// The build id of the file.
     pub fn build_id(&self) -> BuildId {
-        BuildId {
-            bytes: self.record.build_id,
-            len: u8::try_from(self.record.build_id_len)
-                .unwrap_or(u8::MAX)
-                .min(BuildId::MAX as u8),
-        }
+        self.record.build_id()
     }
 }
 

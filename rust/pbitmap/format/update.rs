@@ -212,7 +212,7 @@ pub fn update<'a>(
     for mut entry in profile.entries(files) {
         if entry.is_needed() && room.fit(&mut entry) != Outcome::Dropped {
             let mut plane = 0usize;
-            let outcome = builder.store_file(&entry.record, entry.path, |target| {
+            let outcome = builder.store_file(&entry.record, entry.path, |_, target| {
                 entry.store(plane, target);
                 increment(&mut plane);
             })?;
@@ -223,7 +223,7 @@ pub fn update<'a>(
         expect_stored(builder.store_profile(&other.record, other.key())?)?;
         for file in old.files(&other) {
             let mut planes = file.planes().chunks_exact(stride_of(&file));
-            let outcome = builder.store_file(&file.record, file.path(), |target| {
+            let outcome = builder.store_file(&file.record, file.path(), |_, target| {
                 copy(target, planes.next().unwrap_or_default());
             })?;
             expect_stored(outcome)?;

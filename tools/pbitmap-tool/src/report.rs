@@ -184,12 +184,10 @@ impl Report {
                 .and_then(|selection| selection.file)
                 .is_some_and(|(file, _)| file.is_truncated()),
             planned: pages.plan(gap_pages),
-            identity: header.map(|header| {
-                IdentityReport {
-                    layout_crc: format!("{:08x}", header.layout_crc),
-                    file_layout_crc: format!("{:08x}", inspection.identity.layout_crc),
-                    build_id: hex(header.build_id()),
-                }
+            identity: header.map(|header| IdentityReport {
+                layout_crc: format!("{:08x}", header.layout_crc),
+                file_layout_crc: format!("{:08x}", inspection.identity.layout_crc),
+                build_id: hex(header.build_id()),
             }),
             profiles: slot.map_or_else(Vec::new, |(_, slot)| {
                 slot.profiles()
