@@ -84,7 +84,7 @@ impl Recording {
 
 fn identity(version: u8) -> FileIdentity {
     FileIdentity {
-        ino: version.into(),
+        ino: u64::from(version) + 1,
         ..FileIdentity::default()
     }
 }
