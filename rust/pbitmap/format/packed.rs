@@ -512,7 +512,7 @@ impl<'a> Reader<'a> {
             let byte = *self.bytes.get(self.bit / 8).ok_or(Error::Truncated)?;
             let at = (self.bit % 8) as u32;
             let take = 8u32.saturating_sub(at).min(count.saturating_sub(have));
-            let part = u64::from(byte >> at) & (1 << take) - 1;
+            let part = u64::from(byte >> at) & !(u64::MAX << take);
             value |= part << have;
             have = have.saturating_add(take);
             self.bit = self.bit.saturating_add(take as usize);
