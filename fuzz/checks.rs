@@ -831,7 +831,7 @@ fn packs(slot: &Slot<'_>, room: usize) {
                 old.planes
             )
         );
-        assert_eq!(new.build_id(), old.build_id());
+        assert_eq!(new.build_id().as_bytes(), old.build_id().as_bytes());
         compare_packed(&by_use(slot), &by_use(&again), loss);
     }
 }

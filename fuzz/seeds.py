@@ -405,6 +405,7 @@ def packed_seeds():
     yield "runs-without-end", given(packed_slot(runs=((0, 1),) * 301, parameters=(0, 0)))
     yield "slot-to-pack", b"\2\0" + two_files()
     yield "slot-to-pack-in-little-room", b"\2\0" + slot(1, 64 * 300, 8, 1 << 15)
+    yield "build-id-with-more-behind-it-to-pack", b"\3\0" + patch(slot(1), 0x38, "I", 0x44B)
     yield "eight-planes-to-pack", b"\2\1" + slot(1, 64, 8)
 
 
