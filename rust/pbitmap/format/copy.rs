@@ -76,9 +76,13 @@ impl<F: Fn(&File<'_>) -> Option<FileIdentity>> Copy<'_, F> {
             for (file, record) in self.files(&profile) {
                 let mut index = 0usize;
                 let outcome = builder.store_file(&record, file.path(), |_, target| {
+                    // Past its last page, a plane may have anything.
                     let plane = file.plane(index);
-                    for (to, from) in target.iter_mut().zip(plane.iter().flat_map(|p| p.bytes())) {
-                        *to = *from;
+                    for (at, bytes) in target.chunks_mut(8).enumerate() {
+                        let word = plane.map_or(0, |plane| plane.word(at));
+                        for (to, from) in bytes.iter_mut().zip(word.to_le_bytes()) {
+                            *to = from;
+                        }
                     }
                     index = index.saturating_add(1);
                 })?;
