@@ -2,8 +2,8 @@
 
 //! Predictive bitmaps for ELF executables.
 //!
-//! Most programs touch the same pages at every start. This module remembers which, in a section of
-//! the executable, and has them in memory before the program asks for them. The idea is Andi
+//! Most programs touch the same pages at every start. This module remembers which, in a bitmap that
+//! lives with the executable, and has them in memory before the program asks for them. The idea is Andi
 //! Kleen's (linux-kernel, March 2008).
 //!
 //! # The way of the data
