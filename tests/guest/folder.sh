@@ -5,7 +5,7 @@
 # the bitmap that came with them is used, and what is recorded goes to the folder
 # vm.pbitmap_dir, or nowhere; nothing is ever copied up.
 #
-# needs: module tool squashfs erofs overlay
+# needs: module tool loop squashfs erofs overlay
 # smp: 1
 # mem: 1G
 # timeout: 180

@@ -19,9 +19,12 @@ chmod 755 "$WORK" "$MNT"
 user=1000
 gid=2000
 
-# run COMMAND - as the user, a member of the group
+# as_user GROUPS COMMAND... - (setpriv itself still has root's capabilities when it calls exec)
+as_user() { setpriv --reuid $user --regid $user --groups "$1" env "${@:2}"; }
+
+# run GROUPS WORK... - the program, as the user and a member of the groups
 run() {
-	setpriv --reuid $user --regid $user --groups "$1" "$file" "${@:2}"
+	as_user "$1" "$file" "${@:2}"
 	settle
 }
 
@@ -89,7 +92,7 @@ for store in section xattr; do
 	refused immutable immutable
 	chattr -i "$file"
 	chmod 700 "$file"
-	is "$store, policy 2, no right to execute" 126 "$(status_of setpriv --reuid $user --regid $user --groups $gid "$file" t:0-1)"
+	is "$store, policy 2, no right to execute" 126 "$(status_of as_user $gid "$file" t:0-1)"
 	chmod 755 "$file"
 done
 
