@@ -12,7 +12,7 @@
 set -eu
 
 cd "$(dirname "$0")"
-targets="elf section plan round_trip update"
+targets="elf section plan round_trip update packed"
 host=$(rustc -vV | sed -n 's/^host: //p')
 
 build()
@@ -40,7 +40,7 @@ case ${1:-} in
 		"$bin/$target" -set_cover_merge=1 -max_len=1100 "corpus/$target" "work/$target"
 	done
 	;;
-elf | section | plan | round_trip | update)
+elf | section | plan | round_trip | update | packed)
 	build
 	mkdir -p "work/$1" "artifacts/$1"
 	exec "$bin/$1" -max_total_time="${2:-60}" -max_len=4096 -use_value_profile=1 \
