@@ -141,7 +141,8 @@ u32 pbm_user(const struct cred *cred)
  */
 int pbm_attribute_get(const struct path *path, const char *name, void *to, size_t len)
 {
-	return __vfs_getxattr(path->dentry, d_inode(path->dentry), name, to, len);
+	/* A buffer of no bytes would be one that is too short. */
+	return __vfs_getxattr(path->dentry, d_inode(path->dentry), name, len ? to : NULL, len);
 }
 
 bool pbm_has_capabilities(const struct path *path)
