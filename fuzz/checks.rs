@@ -11,14 +11,15 @@ use std::collections::BTreeSet;
 use pbitmap_core::{
     format::{
         bitmap::Bitmap,
+        copy::Copy,
         crc32c::crc32c,
         elf::{self, Header, PT_LOAD},
         error::Error,
         layout::{FileRecord, ProfileRecord, FILE_BY_PATH, FILE_EXECUTABLE, PROFILE_DEFAULT},
         packed::{pack, Loss, Packed, MAX_PACKED, MIN_PACKED},
         slot::{
-            choose, file_bytes, order, profile_bytes, BuildId, Builder, FileIdentity, FileInput,
-            Identity, Outcome, ProfileInput, Slot, SlotHeader,
+            choose, file_bytes, order, profile_bytes, BuildId, Builder, File, FileIdentity,
+            FileInput, Identity, Outcome, ProfileInput, Slot, SlotHeader,
         },
         update::{is_stored, update as update_slot, Key, Run as Recording, Seen},
         MAX_PHNUM, MAX_SHNUM, MAX_SLOT, PAGE_SIZE,
@@ -735,6 +736,7 @@ pub(crate) fn packed(bytes: &[u8]) {
         }
         if let Ok(slot) = parse_any(&bytes) {
             packs(&slot, room);
+            copies(&slot);
         }
         return;
     }
@@ -833,6 +835,84 @@ fn packs(slot: &Slot<'_>, room: usize) {
         );
         assert_eq!(new.build_id().as_bytes(), old.build_id().as_bytes());
         compare_packed(&by_use(slot), &by_use(&again), loss);
+    }
+}
+
+/// Copies a slot, all of it and parts, and compares with what it was.
+fn copies(slot: &Slot<'_>) {
+    let wanted = |path: &[u8]| path.last().is_none_or(|last| last % 4 != 0);
+    for (max_profiles, planes, all) in [(64, 8, true), (1, 8, true), (64, 1, false)] {
+        let template = SlotHeader {
+            max_profiles,
+            planes,
+            elf_size: 12 * 4096 + 1,
+            ..*slot.header()
+        };
+        let copy = Copy {
+            old: slot,
+            template: &template,
+            identify: |file: &File<'_>| {
+                (all || wanted(file.path())).then(|| FileIdentity {
+                    ino: 0,
+                    size: 7,
+                    ..file.identity()
+                })
+            },
+        };
+        let bytes = copy.bytes();
+        if bytes > MAX_SLOT {
+            continue;
+        }
+        let mut out = vec![0xee; bytes];
+        assert_eq!(copy.write(&mut out, 5, 6), Ok(bytes));
+        let again = parse_any(&out).unwrap();
+        assert_eq!(again.verify(), Ok(()));
+        assert_eq!((again.header().generation, again.header().updated), (5, 6));
+
+        let mut expected = by_use(slot);
+        expected.truncate(max_profiles.into());
+        for profile in &mut expected {
+            profile
+                .files
+                .retain(|file| file.record.kind == FILE_EXECUTABLE || all || wanted(&file.path));
+            profile.record.file_count = profile.files.len() as u32;
+            for file in &mut profile.files {
+                file.planes.truncate(planes.into());
+                let own = file.record.kind == FILE_EXECUTABLE;
+                let old = file.record;
+                file.record = FileRecord {
+                    kind: old.kind,
+                    flags: old.flags,
+                    plane_count: file.planes.len() as u16,
+                    first_page: old.first_page,
+                    page_count: if own { 13 } else { old.page_count },
+                    ..FileRecord::default()
+                };
+                if own {
+                    for plane in &mut file.planes {
+                        plane.retain(|page| *page < 13);
+                    }
+                } else {
+                    file.record = FileRecord {
+                        generation: old.generation,
+                        dev: old.dev,
+                        size: 7,
+                        mtime_sec: old.mtime_sec,
+                        mtime_nsec: old.mtime_nsec,
+                        build_id: old.build_id,
+                        build_id_len: old.build_id_len,
+                        ..file.record
+                    };
+                }
+            }
+        }
+        assert_eq!(by_use(&again), expected);
+        let files: usize = expected.iter().map(|profile| profile.files.len()).sum();
+        assert_eq!(copy.file_count(), files);
+        if bytes - 8 >= SlotHeader::SIZE {
+            let error = copy.write(&mut out[8..], 5, 6).unwrap_err();
+            assert_eq!(error, Error::NoRoom);
+        }
     }
 }
 

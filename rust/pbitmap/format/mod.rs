@@ -69,6 +69,7 @@
 
 pub mod bitmap;
 pub mod builder;
+pub mod copy;
 pub mod crc32c;
 pub mod elf;
 pub mod error;

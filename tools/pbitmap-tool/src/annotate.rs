@@ -422,14 +422,15 @@ fn annotate_section<'d, R: ReadRef<'d>>(
 }
 
 /// The program as it was before it was annotated, as far as that can be known.
-fn original<'d, R: ReadRef<'d>>(data: R) -> Result<Image> {
+pub fn original<'d, R: ReadRef<'d>>(data: R) -> Result<Image> {
     Ok(match find_undo(data) {
         Undo::Possible(undo) => Image::parse_original(data, &undo)?,
         Undo::Missing | Undo::Edited => Image::parse(data)?,
     })
 }
 
-fn check_purpose(image: &Image, options: &Options) -> Result<()> {
+/// Refuses what starting a program does not use.
+pub fn check_purpose(image: &Image, options: &Options) -> Result<()> {
     ensure!(
         image.purpose == Purpose::Program || options.allow_library,
         "a shared library or the dynamic loader, whose bitmap starting a program would not use; \
@@ -438,7 +439,8 @@ fn check_purpose(image: &Image, options: &Options) -> Result<()> {
     Ok(())
 }
 
-fn check_appended(image: &Image, options: &Options) -> Result<()> {
+/// Refuses programs that might not find their own data any more.
+pub fn check_appended(image: &Image, options: &Options) -> Result<()> {
     ensure!(
         image.appended == 0 || options.allow_appended,
         "carries {} bytes of data after the ELF image (an AppImage or a self-extracting archive?), \

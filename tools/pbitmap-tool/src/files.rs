@@ -10,7 +10,11 @@ use std::{
 
 use anyhow::Result;
 use clap::Args;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
+
+/// From so many files on it is shown how far it is.
+const MANY: usize = 16;
 
 /// The programs that are to be changed, and how much to say of it.
 #[derive(Args, Clone, Debug)]
@@ -57,20 +61,33 @@ pub fn each(
     mut handle: impl FnMut(&Path) -> Result<(u8, String)>,
 ) -> Result<u8> {
     let mut first = 0;
+    let progress = progress(paths.len());
     for path in paths {
-        let code = match handle(path) {
-            Ok((code, text)) => {
-                out.write_all(text.as_bytes())?;
-                code
-            }
+        let handled = handle(path);
+        let code = progress.suspend(|| match handled {
+            Ok((code, text)) => out.write_all(text.as_bytes()).map(|()| code),
             Err(error) => {
                 eprintln!("pbitmap-tool: {}: {error:#}", path.display());
-                1
+                Ok(1)
             }
-        };
+        })?;
+        progress.inc(1);
         if first == 0 {
             first = code;
         }
     }
+    progress.finish_and_clear();
     Ok(first)
+}
+
+/// How far it is, on a terminal, if that may take a while.
+fn progress(count: usize) -> ProgressBar {
+    if count < MANY {
+        return ProgressBar::hidden();
+    }
+    let progress = ProgressBar::with_draw_target(Some(count as u64), ProgressDrawTarget::stderr());
+    match ProgressStyle::with_template("file {pos} of {len} {bar:30} {eta}") {
+        Ok(style) => progress.with_style(style),
+        Err(_) => progress,
+    }
 }

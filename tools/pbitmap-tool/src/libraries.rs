@@ -137,7 +137,7 @@ impl Root {
     }
 
     /// Opens a regular file below the root. Symbolic links, absolute ones too, do not lead out.
-    fn open(&self, path: &Path) -> io::Result<File> {
+    pub fn open(&self, path: &Path) -> io::Result<File> {
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
         let file: File = match &self.directory {
             None => rustix::fs::open(path, flags, Mode::empty())?.into(),

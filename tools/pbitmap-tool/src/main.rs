@@ -7,8 +7,9 @@ use std::{io, path::PathBuf, process::ExitCode};
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 use pbitmap_tool::{
-    annotate, check,
+    annotate, check, export,
     files::{each, Files},
+    import::{self, Importer},
     remove, show, status,
     system::System,
     train,
@@ -64,6 +65,22 @@ enum Command {
     /// Run a program a few times while the kernel records as exactly as it can
     #[command(after_long_help = train::HELP)]
     Train(train::Options),
+    /// Write the bitmaps of programs to files that other machines can use
+    #[command(after_long_help = export::HELP)]
+    Export {
+        #[command(flatten)]
+        options: export::Options,
+        #[command(flatten)]
+        files: Files,
+    },
+    /// Give programs the bitmaps that were recorded on another machine
+    #[command(after_long_help = import::HELP)]
+    Import {
+        #[command(flatten)]
+        options: import::Options,
+        #[command(flatten)]
+        files: Files,
+    },
     /// Give back the programs as they were before they were annotated, byte for byte
     #[command(after_long_help = remove::HELP)]
     Remove {
@@ -86,6 +103,7 @@ Examples:
   pbitmap-tool train -- /usr/local/bin/program
   pbitmap-tool show /usr/local/bin/program
   pbitmap-tool status
+  pbitmap-tool export -o /srv/bitmaps /usr/local/bin/program
   pbitmap-tool check --quiet /usr/local/bin/program || echo 'not in use'
   pbitmap-tool remove /usr/local/bin/program";
 
@@ -125,6 +143,20 @@ fn run(cli: Cli, out: &mut dyn io::Write) -> anyhow::Result<u8> {
             let (state, text) = check::check(path, &options, &system)?;
             Ok((check::exit_code(state), text))
         }),
+        Command::Export { options, files } => {
+            options.prepare(&files)?;
+            each(&files.paths, out, |path| {
+                let (code, done) = export::export(path, &options, &files, &system)?;
+                Ok((code, files.line(path, &done, &done)?))
+            })
+        }
+        Command::Import { options, files } => {
+            let importer = Importer::new(&options)?;
+            each(&files.paths, out, |path| {
+                let (code, done) = importer.import(path)?;
+                Ok((code, files.line(path, &done, &done)?))
+            })
+        }
         Command::Status(options) => status::status(&options, &system, out),
         Command::Train(options) => train::train(&options, &system, out),
     }

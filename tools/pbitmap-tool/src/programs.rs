@@ -12,7 +12,7 @@ use std::{
 use anyhow::{Context as _, Result};
 use serde::Serialize;
 
-use crate::{system::System, target::Target};
+use crate::{store::Store, system::System, target::Target};
 
 /// A program and the sums over its starts since the module was loaded. Pages are those of all
 /// files that its bitmap names.
@@ -45,6 +45,8 @@ pub struct Program {
     pub last_write: u64,
     /// Why the recording of the last start was not stored.
     pub reason: Option<String>,
+    /// Where its bitmap is, as the file at that path has it now.
+    pub store: Option<Store>,
 }
 
 impl Program {
@@ -137,6 +139,7 @@ fn program(columns: &HashMap<&str, &str>) -> Option<Program> {
         reason: text("reason")
             .filter(|reason| *reason != "-")
             .map(str::to_owned),
+        store: None,
     })
 }
 

@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use crate::{
     date::date,
+    inspect::{Inspection, Outside},
     launch::find,
     printable::printable,
     programs::{Program, Programs},
@@ -21,7 +22,8 @@ use crate::{
 
 /// What `--help` says at its end.
 pub const HELP: &str = "\
-The columns, all but the last two a start:
+The columns, those from pages to read a start:
+  bitmap      where it is: section, xattr, or directory, the one of vm.pbitmap_dir
   pages       that the bitmap named, of all files
   precision   how many of those the program then touched, in percent
   waste       how many it did not
@@ -61,6 +63,8 @@ struct Status {
     module: &'static str,
     /// The settings of the module, without what their names start with.
     settings: BTreeMap<String, u64>,
+    /// Where bitmaps of programs go that cannot be written; null if nowhere.
+    directory: Option<String>,
     /// Settings that look as if training had not put them back.
     left_over: Vec<LeftOver>,
     /// The counters of the module.
@@ -92,6 +96,9 @@ pub fn status(options: &Options, system: &System, out: &mut dyn Write) -> Result
             Module::On => "on",
         },
         settings: system.sysctl_values(),
+        directory: system
+            .directory()
+            .map(|directory| directory.to_string_lossy().into_owned()),
         left_over: left_over(system),
         stats: BTreeMap::new(),
         programs: Vec::new(),
@@ -152,6 +159,7 @@ impl Status {
         let programs = Programs::read(system)?;
         if options.paths.is_empty() {
             self.programs = programs.0;
+            self.find_bitmaps(system);
             return Ok(());
         }
         for path in &options.paths {
@@ -166,7 +174,21 @@ impl Status {
                 None => self.not_started.push(named),
             }
         }
+        self.find_bitmaps(system);
         Ok(())
+    }
+
+    /// Looks where the bitmaps of the programs are, as far as they are where they were started.
+    fn find_bitmaps(&mut self, system: &System) {
+        for program in &mut self.programs {
+            let look = || {
+                let target = Target::open(&program.path)?;
+                let contents = target.contents()?;
+                let outside = Outside::of(&target, &contents, Some(system))?;
+                Ok::<_, anyhow::Error>(Inspection::new(&contents)?.with(&outside).store())
+            };
+            program.store = look().ok().flatten();
+        }
     }
 
     fn summary(&self, module: Module) -> String {
@@ -187,6 +209,9 @@ impl Status {
             .collect();
         if !settings.is_empty() {
             line("settings", &settings.join(" "));
+        }
+        if let Some(directory) = &self.directory {
+            line("directory", &printable(directory));
         }
         for left in &self.left_over {
             let LeftOver {
@@ -225,6 +250,7 @@ impl Status {
         }
         let mut table = table::new(&[
             ("program", false),
+            ("bitmap", false),
             ("starts", true),
             ("pages", true),
             ("precision", true),
@@ -243,6 +269,9 @@ impl Status {
             };
             table.add_row([
                 printable(&program.path.to_string_lossy()),
+                program
+                    .store
+                    .map_or_else(|| "-".to_owned(), |store| store.to_string()),
                 grouped(program.runs),
                 a_start(program.wanted),
                 table::percent(program.precision()),

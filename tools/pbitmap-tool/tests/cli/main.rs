@@ -16,4 +16,5 @@ mod show;
 mod status;
 mod stores;
 mod train;
+mod transfer;
 mod world;

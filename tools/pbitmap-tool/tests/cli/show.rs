@@ -348,9 +348,11 @@ fn version_and_help() {
         version.stdout,
         concat!("pbitmap-tool ", env!("CARGO_PKG_VERSION"), "\n")
     );
-    for command in ["annotate", "show", "check", "remove", "status", "train"] {
+    for command in [
+        "annotate", "show", "check", "remove", "status", "train", "export", "import",
+    ] {
         let help = tool([command, "--help"]);
-        assert_eq!(help.code, Some(0));
+        assert_eq!(help.code, Some(0), "{command}");
         assert!(help.stdout.contains("Exit codes:\n  0  "), "{command}");
         assert!(help.stdout.contains("Example"), "{command}");
     }

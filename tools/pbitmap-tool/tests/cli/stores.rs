@@ -382,3 +382,47 @@ fn directory() {
         ran.stdout
     );
 }
+
+/// Where there is no room beside other attributes, less is asked for, unless somebody asks for all.
+#[test]
+fn room_that_is_there() {
+    let world = World::new();
+    let path = world.add("program", &Tiny::default().build());
+    rustix::fs::setxattr(&path, "user.other", &[7; 3000], XattrFlags::empty()).unwrap();
+    match rustix::fs::setxattr(&path, ATTRIBUTE, &[0; 4000], XattrFlags::empty()) {
+        Err(Errno::NOSPC) => (),
+        other => {
+            eprintln!("skipped: this filesystem has room for more: {other:?}");
+            return;
+        }
+    }
+    let ran = on(&path, &["annotate", "--store=xattr", "--room=4000"]);
+    assert_eq!(ran.code, Some(1));
+    for words in ["no room for that", "--room", "--store=section"] {
+        assert!(ran.stderr.contains(words), "{words}: {}", ran.stderr);
+    }
+    assert_eq!(value(&path), None);
+    let printed = good(&path, &["annotate", "--store=xattr"]);
+    assert!(
+        printed.contains("an attribute of up to 512 bytes"),
+        "{printed}"
+    );
+    set_value(&path, &[0; 512]);
+}
+
+/// The filesystem of the kernel's settings has no attributes of users.
+#[test]
+fn filesystem_without_attributes() {
+    let world = World::new();
+    let path = world.add("program", &Tiny::default().build());
+    let target = Target::open(&path).unwrap();
+    good(&path, &["annotate", "--store=xattr"]);
+    let attribute = Attribute::read(&target.file).unwrap().unwrap();
+    let slot = attribute.any_slot().unwrap();
+    let elsewhere = fs::File::open("/proc/self/cmdline").unwrap();
+    assert!(Attribute::read(&elsewhere).unwrap().is_none());
+    let error = pbitmap_tool::attribute::write(&elsewhere, &slot, None).unwrap_err();
+    let text = format!("{error:#}");
+    assert!(text.contains("no attributes of users"), "{text}");
+    assert!(text.contains("`--store=section`"), "{text}");
+}

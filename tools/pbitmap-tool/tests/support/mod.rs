@@ -253,13 +253,18 @@ pub(crate) fn record(file: &mut [u8], pages: &[usize], updated: u64) {
 
 /// The same for a run with several files; the executable has no name.
 pub(crate) fn record_run(file: &mut [u8], run: &Run<'_>, files: &[(&str, &[usize])]) {
+    with_seen(files, |seen| record_seen(file, run, seen));
+}
+
+/// The same for files that somebody has seen.
+pub(crate) fn record_seen(file: &mut [u8], run: &Run<'_>, seen: &[Seen<'_>]) {
     let inspection = Inspection::new(&*file).unwrap();
     let section = inspection.section.unwrap();
     let range = section.offset as usize..(section.offset + section.len) as usize;
     let identity: Identity = inspection.identity;
     let (index, new) = {
         let (index, old) = slot::choose(&file[range.clone()], &identity).unwrap();
-        (1 - index, recorded_slot(&old, run, files))
+        (1 - index, next_slot(&old, run, seen))
     };
     let at = range.start + index * new.len();
     file[at..][..new.len()].copy_from_slice(&new);
@@ -267,6 +272,17 @@ pub(crate) fn record_run(file: &mut [u8], run: &Run<'_>, files: &[(&str, &[usize
 
 /// The slot that follows `old`.
 pub(crate) fn recorded_slot(old: &Slot<'_>, run: &Run<'_>, files: &[(&str, &[usize])]) -> Vec<u8> {
+    with_seen(files, |seen| next_slot(old, run, seen))
+}
+
+fn next_slot(old: &Slot<'_>, run: &Run<'_>, seen: &[Seen<'_>]) -> Vec<u8> {
+    let mut new = vec![0; old.header().slot_size as usize];
+    update(old, &mut new, run, seen.iter().copied()).unwrap();
+    new
+}
+
+/// Calls `then` with what the kernel would have seen of these files.
+fn with_seen<R>(files: &[(&str, &[usize])], then: impl FnOnce(&[Seen<'_>]) -> R) -> R {
     let bitmaps: Vec<[u8; 512]> = files
         .iter()
         .map(|(_, pages)| {
@@ -277,18 +293,20 @@ pub(crate) fn recorded_slot(old: &Slot<'_>, run: &Run<'_>, files: &[(&str, &[usi
             bitmap
         })
         .collect();
-    let seen = files.iter().zip(&bitmaps).map(|((path, _), bitmap)| Seen {
-        path: path.as_bytes(),
-        identity: FileIdentity {
-            ino: 1,
-            size: 4096 * 1000,
-            ..FileIdentity::default()
-        },
-        pages: Bitmap::new(bitmap, 4096),
-    });
-    let mut new = vec![0; old.header().slot_size as usize];
-    update(old, &mut new, run, seen).unwrap();
-    new
+    let seen: Vec<_> = files
+        .iter()
+        .zip(&bitmaps)
+        .map(|((path, _), bitmap)| Seen {
+            path: path.as_bytes(),
+            identity: FileIdentity {
+                ino: 1,
+                size: 4096 * 1000,
+                ..FileIdentity::default()
+            },
+            pages: Bitmap::new(bitmap, 4096),
+        })
+        .collect();
+    then(&seen)
 }
 
 /// Bytes as `hexdump -C` shows them.
