@@ -8,10 +8,13 @@
 
 use super::{
     stats::Reason,
-    sys::file::{
-        self,
-        Inode,
-        Path, //
+    sys::{
+        cred,
+        file::{
+            self,
+            Inode,
+            Path, //
+        },
     },
 };
 use kernel::{
@@ -50,6 +53,9 @@ pub(crate) fn may_update(file: &File, inode: &Inode) -> Result<(), Reason> {
         }
     }
     match file::may_write(file) {
+        // Landlock and seccomp judge open(), which is not asked here: what a process that they
+        // confine may not write cannot be told. So that holds for all with their mark.
+        Ok(()) if cred::gave_up_privileges() => Err(Reason::Sandboxed),
         Ok(()) => Ok(()),
         Err(error) if error == EROFS => Err(Reason::ReadOnly),
         Err(_) => Err(Reason::NotWritable),
@@ -60,6 +66,10 @@ pub(crate) fn may_update(file: &File, inode: &Inode) -> Result<(), Reason> {
 pub(crate) fn may_write_now(path: &Path) -> Result<(), Reason> {
     if path.has_capabilities() {
         return Err(Reason::Capabilities);
+    }
+    // Also where no policy has it looked at yet.
+    if path.has_ima_hash() {
+        return Err(Reason::Measured);
     }
     Ok(())
 }

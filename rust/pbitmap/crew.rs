@@ -303,7 +303,10 @@ impl Crew {
                 let found = admit(known, walk.to(path)?)?;
                 opened = found
                     .open_to_read_ahead(&self.launch.user)
-                    .map_err(|_| Reason::LibraryUnreadable)?;
+                    .map_err(|error| match error {
+                        EAGAIN => Reason::Busy,
+                        _ => Reason::LibraryUnreadable,
+                    })?;
                 &*opened
             }
         };

@@ -176,11 +176,6 @@ impl work::Run for Writer {
                     sysctl::log!("not written: {}\n", refusal.name());
                     Some(refusal.name())
                 }
-                Err(WriteError::Failed(error)) if error == EBUSY => {
-                    let refusal = Refusal::from(Reason::Frozen);
-                    refusal.count();
-                    Some(refusal.name())
-                }
                 Err(WriteError::Failed(error)) => {
                     Counter::WriteFailed.add(1);
                     trace::write(executable, 0, pages, Err(error));
@@ -212,25 +207,24 @@ fn write(recording: &Recording) -> Result<Written, WriteError> {
     let launch = &recording.launch;
     let path = &recording.capture.executable;
     let target = InPlace::open(path, &launch.user).map_err(|error| {
-        Refusal::from(if error == EROFS {
-            Reason::ReadOnly
-        } else {
-            Reason::NotWritable
+        Refusal::from(match error {
+            EROFS => Reason::ReadOnly,
+            EAGAIN => Reason::Busy,
+            _ => Reason::NotWritable,
         })
     })?;
-    let inode = Inode::of(target.file());
-    if inode.identity() != launch.executable {
+    if Inode::of(target.file()).identity() != launch.executable {
         return Err(Refusal::from(Reason::Changed).into());
     }
+    // The slot in force must outlast a power cut during the write of the other one. It may take its
+    // time: so neither under the lease, nor after what may change meanwhile.
+    target.sync()?;
+    let inode = Inode::of(target.file());
     {
         let _as_user = cred::Override::new(&launch.user);
         access::may_update(target.file(), &inode).map_err(Refusal::from)?;
         access::may_write_now(path).map_err(Refusal::from)?;
     }
-
-    // The slot in force must outlast a power cut during the write of the other one. Not under the
-    // lease: it may take its time.
-    target.sync()?;
     let writers = target
         .hold_off_writers()
         .map_err(|_| Refusal::from(Reason::Busy))?;

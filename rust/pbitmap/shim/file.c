@@ -81,11 +81,11 @@ int pbm_may_write(const struct path *path)
 				MAY_WRITE);
 }
 
-bool pbm_has_capabilities(const struct path *path)
+/* Whether the file has the attribute @name, or may have. */
+bool pbm_has_attribute(const struct path *path, const char *name)
 {
 	/* Anything but a plain "there is none" counts as a yes. */
-	int len = vfs_getxattr(mnt_idmap(path->mnt), path->dentry,
-			       XATTR_NAME_CAPS, NULL, 0);
+	int len = vfs_getxattr(mnt_idmap(path->mnt), path->dentry, name, NULL, 0);
 
 	return len != -ENODATA && len != -EOPNOTSUPP;
 }

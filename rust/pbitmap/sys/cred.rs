@@ -19,6 +19,12 @@ pub(crate) fn current() -> ARef<Credential> {
     ARef::from(credential)
 }
 
+/// Whether current has given up ever gaining privileges (`no_new_privs`).
+pub(crate) fn gave_up_privileges() -> bool {
+    // SAFETY: It looks at current only.
+    unsafe { ffi::pbm_gave_up_privileges() }
+}
+
 /// While this lives, current acts with other credentials.
 pub(crate) struct Override<'a> {
     old: *const bindings::cred,

@@ -1,0 +1,102 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# A user whose quota is used up: where the section is written in place that needs
+# no block, elsewhere the filesystem refuses, and the bitmap in force stays.
+#
+# needs: module tool quota_v2 xfs btrfs
+# smp: 1
+# mem: 1G
+# timeout: 90
+
+. "$(dirname "$0")/lib.sh"
+
+module_load
+exact_faults
+like_an_ssd
+chmod 755 "$WORK"
+user=1000
+
+# on NAME MKFS MOUNT-ARGUMENTS... - with a program of the user's
+on() {
+	local name=$1 mkfs=$2
+	shift 2
+	if mountpoint -q "$MNT"; then umount "$MNT" || broken "$name: umount"; fi
+	wipefs -qa "$SCRATCH_DEV"
+	$mkfs "$SCRATCH_DEV" >"$WORK/mkfs.log" 2>&1 || broken "$name: $mkfs: $(tail -n 3 "$WORK/mkfs.log")"
+	mount_at "$MNT" "$@" "$SCRATCH_DEV"
+	home=$MNT
+}
+
+own() {
+	chmod 755 "$MNT"
+	cp "$PBITMAP_HELPERS/small" "$home/small"
+	annotate "$home/small"
+	chown $user:$user "$home" "$home/small"
+	file=$home/small
+	"$file" t:0-3
+	settle
+	sync
+}
+
+fill() { # NAME - until there is nothing left for the user
+	setpriv --reuid $user --regid $user --clear-groups \
+		sh -c 'dd if=/dev/zero of="$1/fill" bs=64K; dd if=/dev/zero of="$1/fill2" bs=4K' sh "$home" >"$WORK/dd.log" 2>&1
+	sync
+	holds "$1: nothing is left" grep -qE 'quota exceeded|No space left' "$WORK/dd.log"
+}
+
+# runs NAME WRITES FULL
+runs() {
+	local name=$1 n before
+	before=$(bytes_of "$file")
+	mark
+	for n in 4 5 6; do
+		starts -u $user -- "$file" "t:$n-9" d:0-7 sum "exit:$n"
+		settle
+		is "$name: output and status of run $n" "$("$PBITMAP_HELPERS/small" "t:$n-9" d:0-7 sum) $n" "$output $status"
+	done
+	note "$(grown)"
+	is "$name: writes" "$2" "$(delta writes)"
+	is "$name: refused because it is full" "$3" "$(delta refused_full)"
+	if [ "$2" = 0 ]; then is "$name: the file" "$before" "$(bytes_of "$file")"; fi
+	is "$name: check" 0 "$(status_of tool check "$file")"
+}
+
+on ext4 'mkfs.ext4 -q -F -O quota,project -E lazy_itable_init=0,lazy_journal_init=1,quotatype=usrquota:prjquota' \
+	-t ext4 -o usrquota,prjquota
+own
+xfs_quota -x -f -c "limit -u bhard=2m $user" "$MNT" >"$WORK/quota.log" 2>&1 || broken "xfs_quota: $(cat "$WORK/quota.log")"
+fill 'ext4, of a user'
+runs 'ext4, of a user' 3 0
+xfs_quota -x -f -c "limit -u bhard=0 $user" "$MNT"
+rm "$home"/fill*
+chattr -p 7 "$file" "$home"
+chattr +P "$home"
+xfs_quota -x -f -c "limit -p bhard=2m 7" "$MNT"
+fill 'ext4, of a project'
+runs 'ext4, of a project' 3 0
+
+on xfs 'mkfs.xfs -q -f' -t xfs -o uquota
+own
+xfs_quota -x -c "limit -u bhard=2m $user" "$MNT"
+fill xfs
+runs xfs 3 0
+# Extents that two files share are copied before they are written.
+cp --reflink=always "$file" "$MNT/copy"
+runs 'xfs, shared extents' 0 3
+is 'xfs, shared extents: the copy' "$(bytes_of "$file")" "$(bytes_of "$MNT/copy")"
+
+on btrfs 'mkfs.btrfs -q -f' -t btrfs
+btrfs -q subvolume create "$MNT/home" || broken 'btrfs subvolume create'
+home=$MNT/home
+own
+btrfs -q quota enable "$MNT" || broken 'btrfs quota enable'
+btrfs -q quota rescan -w "$MNT"
+btrfs -q qgroup limit 2M "$MNT/home" || broken 'btrfs qgroup limit'
+fill btrfs
+runs btrfs 0 3
+btrfs -q qgroup limit none "$MNT/home"
+runs 'btrfs, without the limit' 3 0
+umount "$MNT"
+holds 'btrfs check' btrfs check "$SCRATCH_DEV"
