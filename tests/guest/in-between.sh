@@ -31,8 +31,7 @@ annotate "$WORK/slow/small"
 at_the_end "fsfreeze -u '$WORK/below' 2>/dev/null"
 
 waiting() { # N - so many recordings are in the queue
-	local n
-	for n in $(seq 500); do
+	for _ in $(seq 500); do
 		[ "$(counter work_pending)" = "$1" ] && return
 		sleep 0.01
 	done

@@ -57,6 +57,6 @@ refused 'AppArmor' denied aa-exec -p pbitmap-reader --
 allowed 'AppArmor, a profile that lets it be written' 0-9 aa-exec -p pbitmap-writer --
 allowed 'no profile' 1-9
 
-sandbox=(setpriv --no-new-privs --landlock-access fs --landlock-rule path-beneath:execute,read-file,read-dir:/)
+sandbox=(setpriv --no-new-privs --landlock-access fs --landlock-rule 'path-beneath:execute,read-file,read-dir:/')
 refused 'Landlock' sandboxed "${sandbox[@]}"
 allowed 'no sandbox' 2-9
