@@ -29,13 +29,13 @@ frozen() {
 	fsfreeze -f "$MNT" || broken "$type: fsfreeze"
 	mark
 	for n in 5 6; do
-		starts -- timeout 20 "$file" "t:$n-9" d:0-7 sum "exit:$n"
+		starts -- "$file" "t:$n-9" d:0-7 sum "exit:$n"
 		settle
 		is "$type: output and status of run $n" "$("$PBITMAP_HELPERS/small" "t:$n-9" d:0-7 sum) $n" "$output $status"
 	done
 	is "$type: dropped because it is frozen" 2 "$(delta refused_frozen)"
 	note "$(grown)"
-	timeout 20 "$file" t:7-9
+	"$file" t:7-9
 	module_unload && pass "$type: the module can be unloaded"
 	module_load
 	fsfreeze -u "$MNT"

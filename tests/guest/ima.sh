@@ -54,7 +54,7 @@ appraise func=BPRM_CHECK fsuuid=$appraised
 POLICY
 cat "$WORK/policy" >$IMA/policy || broken 'no policy can be loaded'
 refused 'measured' "$MNT/small"
-holds 'it is in the list of measurements' grep -q "$MNT/small\$" $IMA/ascii_runtime_measurements
+holds 'it is in the list of measurements' grep -qF " $MNT/small " $IMA/ascii_runtime_measurements
 refused 'measured, again' "$MNT/small"
 
 refused 'appraised' "$WORK/appraised/small"

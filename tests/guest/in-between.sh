@@ -42,7 +42,8 @@ held=0
 hold_the_writer() {
 	held=$((held + 1))
 	sync
-	touch "$WORK/slow/small" # something to wait for
+	# Something to wait for.
+	printf '\x7f' | dd of="$WORK/slow/small" bs=1 conv=notrunc status=none
 	fsfreeze -f "$WORK/below" || broken 'fsfreeze'
 	"$WORK/slow/small" "t:$((held % 16))"
 	waiting 1

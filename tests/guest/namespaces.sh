@@ -40,10 +40,11 @@ run() {
 	fi
 	note "$(grown)"
 }
+# (env, because setpriv and nsenter keep capabilities until they execute something)
 as() { # USER COMMAND...
 	local user=$1
 	shift
-	setpriv --reuid "$user" --regid "$user" --clear-groups "$@"
+	setpriv --reuid "$user" --regid "$user" --clear-groups env "$@"
 }
 
 mapped=$WORK/mapped
@@ -73,7 +74,7 @@ echo 0 3000 2 >"/proc/$inside/gid_map"
 within() { # USER COMMAND...
 	local user=$1
 	shift
-	nsenter -t "$inside" -U --setuid "$user" --setgid "$user" -- "$@"
+	nsenter -t "$inside" -U --setuid "$user" --setgid "$user" -- env "$@"
 }
 chown 3001:3001 "$MNT/small"
 run 'container: its root, a file of its user' 1 - "$MNT/small" within 0
