@@ -12,7 +12,7 @@
 . "$(dirname "$0")/lib.sh"
 
 module_load
-scratch_mount '-O verity'
+scratch_mount '-O verity,encrypt'
 exact_faults
 chmod 755 "$WORK" "$MNT"
 mkdir "$MNT/safe" # a directory to mount read-only elsewhere
@@ -69,6 +69,11 @@ trained "$MNT/verity"
 sync
 holds 'turn on fs-verity' verity "$MNT/verity"
 refused fs-verity verity "$MNT/verity"
+
+mkdir "$MNT/secret"
+holds 'turn on fscrypt' fscrypt "$MNT/secret"
+cp "$MNT/program" "$MNT/secret"
+refused fscrypt encrypted "$MNT/secret/program"
 
 trained "$MNT/safe/program"
 mount_at "$WORK/ro" --bind -o ro "$MNT/safe"
