@@ -101,13 +101,16 @@ bool pbm_read_cached(struct file *file, void *to, size_t len, loff_t pos)
 	return true;
 }
 
-/* With the credentials of current: 0, or why it could not write the file. */
+/*
+ * With the credentials of current: 0, or why it could not write the file. As for
+ * access(): that it was asked is not for SELinux to log as an attempt.
+ */
 int pbm_may_write(const struct path *path)
 {
 	if (__mnt_is_readonly(path->mnt))
 		return -EROFS;
 	return inode_permission(mnt_idmap(path->mnt), d_inode(path->dentry),
-				MAY_WRITE);
+				MAY_WRITE | MAY_ACCESS);
 }
 
 bool pbm_is_read_only(const struct path *path)
@@ -156,7 +159,8 @@ bool pbm_has_attribute(const struct path *path, const char *name)
 /* As above, for reading. */
 int pbm_may_read(const struct path *path)
 {
-	return inode_permission(mnt_idmap(path->mnt), d_inode(path->dentry), MAY_READ);
+	return inode_permission(mnt_idmap(path->mnt), d_inode(path->dentry),
+				MAY_READ | MAY_ACCESS);
 }
 
 /*
