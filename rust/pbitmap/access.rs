@@ -87,7 +87,7 @@ pub(crate) fn may_update(
         return Err(reason);
     }
     let (place, is_own) = match may_be_written(path, inode, travels) {
-        Ok(()) => (travels, path.may_write().is_ok()),
+        Ok(is_own) => (travels, is_own),
         Err(reason) if Folder::configured().is_none() => return Err(reason),
         Err(_) if !has_build_id => return Err(Reason::NoBuildId),
         // Nobody can write it as it is; its owner could if it were elsewhere.
@@ -124,8 +124,8 @@ pub(crate) fn outside_a_sandbox(permit: Permit) -> Result<Permit, Reason> {
     Ok(permit)
 }
 
-/// Whether anybody may write the bitmap to where it travels.
-fn may_be_written(path: &Path, inode: &Inode, travels: Place) -> Result<(), Reason> {
+/// Whether current may write the bitmap to where it travels, if anybody may.
+fn may_be_written(path: &Path, inode: &Inode, travels: Place) -> Result<bool, Reason> {
     let filesystem = path.filesystem();
     let known = match travels {
         // The filesystem replaces an attribute by itself. One that is stacked would copy the file.
@@ -136,9 +136,6 @@ fn may_be_written(path: &Path, inode: &Inode, travels: Place) -> Result<(), Reas
     };
     if !known {
         return Err(Reason::Filesystem);
-    }
-    if path.is_read_only() {
-        return Err(Reason::ReadOnly);
     }
     if inode.is_immutable() || inode.is_append_only() {
         return Err(Reason::Immutable);
@@ -152,7 +149,12 @@ fn may_be_written(path: &Path, inode: &Inode, travels: Place) -> Result<(), Reas
             return Err(Reason::Measured);
         }
     }
-    Ok(())
+    match path.may_write() {
+        Ok(()) => Ok(true),
+        // The mount, the filesystem, or the subvolume.
+        Err(error) if error == EROFS => Err(Reason::ReadOnly),
+        Err(_) => Ok(false),
+    }
 }
 
 /// What is checked only when there is something to write, because it costs more.

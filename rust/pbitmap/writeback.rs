@@ -259,7 +259,6 @@ fn to_section(recording: &Recording, cred: &Credential) -> Result<Written, Write
     let launch = &recording.launch;
     let path = &recording.capture.executable;
     let target = InPlace::open(path, cred).map_err(|error| match error {
-        EROFS => Reason::ReadOnly,
         EAGAIN => Reason::Busy,
         _ => Reason::NotWritable,
     })?;

@@ -47,12 +47,12 @@ fill() { # NAME - until there is nothing left for the user, not even what was ke
 	holds "$1: nothing is left" grep -qE 'quota exceeded|No space left' "$WORK/dd.log"
 }
 
-# runs NAME WRITES|some - three runs, of which so many, or not all, are stored
+# runs NAME all|some|any - three runs, of which all, or not all, are stored
 runs() {
 	local name=$1 n before
 	mark
 	for n in 4 5 6; do
-		page=$(((page + 1) % 3))
+		page=$(((page + 1) % 8))
 		before=$(bytes_of "$file") writes=$(delta writes)
 		starts -u $user -- "$file" "t:$n-9" r:$page d:0-7 sum "exit:$n"
 		settle
@@ -64,11 +64,10 @@ runs() {
 	done
 	note "$(grown)"
 	is "$name: writes, or refused because it is full" 3 "$(delta writes refused_full)"
-	if [ "$2" = some ]; then
-		at_least "$name: refused because it is full" 1 "$(delta refused_full)"
-	else
-		is "$name: writes" "$2" "$(delta writes)"
-	fi
+	case $2 in
+	all) is "$name: writes" 3 "$(delta writes)" ;;
+	some) at_least "$name: refused because it is full" 1 "$(delta refused_full)" ;;
+	esac
 	is "$name: check" 0 "$(status_of tool check "$file")"
 }
 page=0
@@ -78,24 +77,24 @@ on ext4 'mkfs.ext4 -q -F -O quota,project -E lazy_itable_init=0,lazy_journal_ini
 own
 xfs_quota -x -f -c "limit -u bhard=2m $user" "$MNT" >"$WORK/quota.log" 2>&1 || broken "xfs_quota: $(cat "$WORK/quota.log")"
 fill 'ext4, of a user'
-runs 'ext4, of a user' 3
+runs 'ext4, of a user' all
 xfs_quota -x -f -c "limit -u bhard=0 $user" "$MNT"
 rm "$home"/fill*
 chattr -p 7 "$file" "$home"
 chattr +P "$home"
 xfs_quota -x -f -c "limit -p bhard=2m 7" "$MNT"
 fill 'ext4, of a project'
-runs 'ext4, of a project' 3
+runs 'ext4, of a project' all
 
 on xfs 'mkfs.xfs -q -f' -t xfs -o uquota
 own
 xfs_quota -x -c "limit -u bhard=2m $user" "$MNT"
 fill xfs
-runs xfs 3
+runs xfs all
 # Extents that two files share are copied before they are written.
 cp --reflink=always "$file" "$MNT/copy"
 before=$(bytes_of "$file")
-runs 'xfs, shared extents' some
+runs 'xfs, shared extents' any
 is 'xfs, shared extents: the copy' "$before" "$(bytes_of "$MNT/copy")"
 
 on btrfs 'mkfs.btrfs -q -f' -t btrfs
@@ -108,6 +107,6 @@ btrfs -q qgroup limit 2M "$MNT/home" || broken 'btrfs qgroup limit'
 fill btrfs
 runs btrfs some
 btrfs -q qgroup limit none "$MNT/home"
-runs 'btrfs, without the limit' 3
+runs 'btrfs, without the limit' all
 umount "$MNT"
 holds 'btrfs check' btrfs check "$SCRATCH_DEV"

@@ -53,8 +53,8 @@ profile pbitmap-writer { capability, signal, ptrace, /** rwmix, }
 PROFILES
 at_the_end "apparmor_parser -R '$WORK/profiles' >/dev/null 2>&1"
 apparmor_parser -rK "$WORK/profiles" >"$WORK/parser.log" 2>&1 || broken "apparmor_parser: $(cat "$WORK/parser.log")"
-refused 'AppArmor' denied aa-exec -p pbitmap-reader --
-allowed 'AppArmor, a profile that lets it be written' 0-9 aa-exec -p pbitmap-writer --
+refused 'AppArmor' denied aa-exec -ip pbitmap-reader --
+allowed 'AppArmor, a profile that lets it be written' 0-9 aa-exec -ip pbitmap-writer --
 allowed 'no profile' 1-9
 
 sandbox=(setpriv --no-new-privs --landlock-access fs --landlock-rule 'path-beneath:execute,read-file,read-dir:/')

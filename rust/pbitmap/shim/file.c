@@ -113,11 +113,6 @@ int pbm_may_write(const struct path *path)
 				MAY_WRITE | MAY_ACCESS);
 }
 
-bool pbm_is_read_only(const struct path *path)
-{
-	return __mnt_is_readonly(path->mnt);
-}
-
 /* Whether current owns the file, or may do what an owner may. */
 bool pbm_is_owner(const struct path *path)
 {

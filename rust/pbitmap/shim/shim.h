@@ -81,7 +81,6 @@ bool pbm_read_cached(struct file *file, void *to, size_t len, loff_t pos);
 u64 pbm_last_change(struct file *file);
 int pbm_may_write(const struct path *path);
 int pbm_may_read(const struct path *path);
-bool pbm_is_read_only(const struct path *path);
 bool pbm_is_owner(const struct path *path);
 bool pbm_is_member(u32 gid);
 u32 pbm_user(const struct cred *cred);

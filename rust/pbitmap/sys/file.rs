@@ -353,12 +353,6 @@ impl Path {
         Ok(unsafe { ARef::from_raw(file.cast()) })
     }
 
-    /// Whether the mount or the filesystem is read-only.
-    pub(crate) fn is_read_only(&self) -> bool {
-        // SAFETY: The path is referenced.
-        unsafe { ffi::pbm_is_read_only(&self.0) }
-    }
-
     /// Whether current owns the file, or may do what its owner may.
     pub(crate) fn is_owner(&self) -> bool {
         // SAFETY: The path is referenced.
@@ -530,10 +524,13 @@ pub(crate) struct InPlace<'a> {
 }
 
 impl<'a> InPlace<'a> {
-    /// Opens `path` with `cred`, which must be able to write the file.
+    /// Opens `path` with `cred`, on whose account it will be written.
+    ///
+    /// # Errors
+    ///
+    /// As of [`Path::open`]: whether the file may be written is not asked.
     pub(crate) fn open(path: &Path, cred: &'a Credential) -> Result<Self> {
         let _as_user = cred::Override::new(cred);
-        path.may_write()?;
         let file = path.open(cred)?;
         Ok(Self { file, cred })
     }
