@@ -26,6 +26,7 @@ is 'recorded pages of the data' "$MNT/data 256" "$(recorded_files "$program" | g
 chattr +i "$program"
 at_the_end "chattr -i '$program' 2>/dev/null"
 
+read=0
 for early in 0 1; do
 	set_sysctl early_fault $early
 	for background in 0 1 2; do
@@ -35,8 +36,10 @@ for early in 0 1; do
 			"$(shrink cut 60 "$MNT/data" "$program" 2>"$WORK/log")"
 		settle
 		note "$(tail -n 1 "$WORK/log") $(grown)"
+		read=$((read + $(delta pages_read)))
 	done
 done
+at_least 'pages that were read ahead, of a file that was whole' 256 $read
 
 chattr -i "$program"
 cp "$program" "$MNT/one"
