@@ -97,6 +97,7 @@ chattr -a "$file"
 
 # What a write would take away.
 in_between 'set-user-id' setid chmod 4755 "$file"
+chmod 755 "$file"
 in_between 'set-group-id without execution by the group' setid chmod 2745 "$file"
 is 'its mode' 2745 "$(stat -c %a "$file")"
 chmod 755 "$file"
