@@ -39,7 +39,7 @@ for early in 0 1; do
 		read=$((read + $(delta pages_read)))
 	done
 done
-at_least 'pages that were read ahead, of a file that was whole' 256 $read
+at_least 'pages that were read ahead, of a file that was then cut' 256 $read
 
 chattr -i "$program"
 cp "$program" "$MNT/one"

@@ -6,7 +6,7 @@
  *	shrink map DATA         map DATA, read none
  *	shrink cut COUNT DATA PROGRAM
  *	                        run "PROGRAM map DATA" COUNT times, while DATA is cut
- *	                        to nothing, or to half, and made whole again with its
+ *	                        to nothing, or to half, and made as long again with its
  *	                        old time of modification, all the time
  *	shrink replace COUNT PROGRAM A B
  *	                        run "PROGRAM map PROGRAM" COUNT times, while links to A
@@ -19,7 +19,6 @@
 #include <err.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,7 +27,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-static volatile int *changes;
+static volatile struct {
+	int changes, over;
+} *shared;
 
 static void map(const char *path, int touch)
 {
@@ -52,24 +53,17 @@ static void cut(const char *path)
 	int fd = open(path, O_RDWR | O_CLOEXEC);
 	struct timespec times[2];
 	struct stat st;
-	char *bytes;
 
 	if (fd < 0 || fstat(fd, &st))
 		err(2, "%s", path);
-	bytes = malloc(st.st_size);
 	times[0] = st.st_atim;
 	times[1] = st.st_mtim;
-	if (!bytes || pread(fd, bytes, st.st_size, 0) != st.st_size)
-		err(2, "%s", path);
-	for (;; ++*changes) {
-		off_t to = *changes & 1 ? st.st_size / 2 : 0;
-
-		if (ftruncate(fd, to) ||
-		    pwrite(fd, bytes + to, st.st_size - to, to) != st.st_size - to ||
-		    futimens(fd, times))
+	for (; !shared->over; shared->changes++) {
+		if (ftruncate(fd, shared->changes & 1 ? st.st_size / 2 : 0) ||
+		    ftruncate(fd, st.st_size) || futimens(fd, times))
 			err(2, "%s", path);
 		/* For as long as a start takes to find it whole. */
-		usleep(*changes % 8 * 1000);
+		usleep(rand() % 8192);
 	}
 }
 
@@ -78,8 +72,8 @@ static void replace(const char *path, char **with)
 	char next[4096];
 
 	snprintf(next, sizeof(next), "%s.next", path);
-	for (;; ++*changes)
-		if (link(with[*changes & 1], next) || rename(next, path))
+	for (; !shared->over; shared->changes++)
+		if (link(with[shared->changes & 1], next) || rename(next, path))
 			err(2, "%s", path);
 }
 
@@ -95,8 +89,8 @@ int main(int argc, char **argv)
 	}
 	if (argc < 5)
 		errx(2, "usage: see shrink.c");
-	changes = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (changes == MAP_FAILED)
+	shared = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (shared == MAP_FAILED)
 		err(2, "mmap");
 	data = argv[3];
 	program = strcmp(argv[1], "cut") ? argv[3] : argv[4];
@@ -104,7 +98,9 @@ int main(int argc, char **argv)
 	if (!other) {
 		if (strcmp(argv[1], "cut"))
 			replace(program, argv + 4);
-		cut(data);
+		else
+			cut(data);
+		return 0;
 	}
 	for (int i = atoi(argv[2]); i > 0; i--) {
 		child = vfork();
@@ -119,11 +115,10 @@ int main(int argc, char **argv)
 			fprintf(stderr, "status %#x\n", status);
 		}
 	}
-	if (waitpid(other, &status, WNOHANG))
-		errx(2, "the other process has ended: status %#x", status);
-	kill(other, SIGKILL);
-	waitpid(other, &status, 0);
-	fprintf(stderr, "changes=%d\n", *changes);
+	shared->over = 1;
+	if (waitpid(other, &status, 0) != other || status)
+		errx(2, "the other process: status %#x", status);
+	fprintf(stderr, "changes=%d\n", shared->changes);
 	printf("ok=%d failed=%d\n", ok, failed);
 	return 0;
 }
