@@ -14,13 +14,14 @@ use pbitmap_core::{
         crc32c::crc32c,
         elf::{self, Header, PT_LOAD},
         error::Error,
-        layout::{FILE_BY_PATH, FILE_EXECUTABLE, PROFILE_DEFAULT},
+        layout::{FileRecord, ProfileRecord, FILE_BY_PATH, FILE_EXECUTABLE, PROFILE_DEFAULT},
+        packed::{pack, Loss, Packed, MAX_PACKED, MIN_PACKED},
         slot::{
-            choose, order, BuildId, Builder, FileIdentity, FileInput, Identity, Outcome,
-            ProfileInput, Slot, SlotHeader,
+            choose, file_bytes, order, profile_bytes, BuildId, Builder, FileIdentity, FileInput,
+            Identity, Outcome, ProfileInput, Slot, SlotHeader,
         },
         update::{is_stored, update as update_slot, Key, Run as Recording, Seen},
-        MAX_PHNUM, MAX_SHNUM, PAGE_SIZE,
+        MAX_PHNUM, MAX_SHNUM, MAX_SLOT, PAGE_SIZE,
     },
     policy::{
         merge::{Merge, Wanted},
@@ -718,6 +719,190 @@ pub(crate) fn round_trip(bytes: &[u8]) {
     walk(&slot);
     choices(&slot);
     updates(&slot, MERGES[used / 8 % 3], &mut bytes);
+}
+
+/// `bytes` are flags, a number, and a packed slot, or an ordinary one if flag 1 is set. With flag 0
+/// set, the checksum is made right first.
+pub(crate) fn packed(bytes: &[u8]) {
+    let Some(([flags, room], bytes)) = bytes.split_first_chunk() else {
+        return;
+    };
+    let room = MIN_PACKED + usize::from(*room) * 16;
+    let mut bytes = bytes.to_vec();
+    if flags & 2 != 0 {
+        if flags & 1 != 0 {
+            seal(&mut bytes);
+        }
+        if let Ok(slot) = parse_any(&bytes) {
+            packs(&slot, room);
+        }
+        return;
+    }
+    if let Some((head, stream)) = bytes.split_at_mut_checked(8).filter(|_| flags & 1 != 0) {
+        head.copy_from_slice(b"PBM1\0\0\0\0");
+        head[4..].copy_from_slice(&crc32c(stream).to_le_bytes());
+    }
+    let Ok(packed) = Packed::parse(&bytes) else {
+        return;
+    };
+    assert!((SlotHeader::SIZE..=MAX_SLOT).contains(&packed.slot_size));
+    assert!((MIN_PACKED..=MAX_PACKED).contains(&packed.room));
+    let mut slot = vec![0xee; packed.slot_size];
+    let Ok(used) = packed.unpack(&mut slot) else {
+        return;
+    };
+    assert!(slot[used..].iter().all(|byte| *byte == 0));
+    // What was accepted is a slot like any other.
+    let slot = parse_any(&slot).unwrap();
+    assert_eq!(slot.verify(), Ok(()));
+    assert_eq!(slot.bytes().len(), used);
+    walk(&slot);
+    choices(&slot);
+    packs(&slot, room);
+}
+
+/// The slot in `bytes`, whatever it was made for.
+fn parse_any(bytes: &[u8]) -> Result<Slot<'_>, Error> {
+    let header = SlotHeader::parse(bytes)?;
+    let identity = Identity {
+        layout_crc: header.layout_crc,
+        page_size: header.page_size,
+    };
+    Slot::parse(bytes, &identity)
+}
+
+/// Packs a slot, with all the room there can be and with little, and compares what comes back.
+fn packs(slot: &Slot<'_>, room: usize) {
+    for room in [MAX_PACKED, room] {
+        let mut buffer = vec![0xee; MAX_PACKED];
+        let (len, loss) = match pack(slot, room, &mut buffer) {
+            Ok(packed) => packed,
+            Err(error) => {
+                assert_eq!(error, Error::NoRoom);
+                continue;
+            }
+        };
+        assert!(len <= room);
+        let packed = Packed::parse(&buffer[..len]).unwrap();
+        assert_eq!(packed.room, room);
+        assert_eq!(packed.slot_size, slot.header().slot_size as usize);
+        let mut bytes = vec![0xee; packed.slot_size];
+        let Ok(used) = packed.unpack(&mut bytes) else {
+            // In a slot that this code has not written, keys can lie over one another.
+            assert!(needed(slot) > packed.slot_size);
+            continue;
+        };
+        let again = parse_any(&bytes).unwrap();
+        assert_eq!(again.verify(), Ok(()));
+        let expected = SlotHeader {
+            used_bytes: used as u32,
+            crc32c: again.header().crc32c,
+            ..*again.header()
+        };
+        let (old, new) = (slot.header(), again.header());
+        assert_eq!(*new, expected);
+        assert_eq!(
+            (
+                new.layout_crc,
+                new.page_size,
+                new.elf_size,
+                new.feature_compat
+            ),
+            (
+                old.layout_crc,
+                old.page_size,
+                old.elf_size,
+                old.feature_compat
+            )
+        );
+        assert_eq!(
+            (
+                new.generation,
+                new.updated,
+                new.profile_by,
+                new.max_profiles,
+                new.planes
+            ),
+            (
+                old.generation,
+                old.updated,
+                old.profile_by,
+                old.max_profiles,
+                old.planes
+            )
+        );
+        assert_eq!(new.build_id().as_bytes(), old.build_id().as_bytes());
+        compare_packed(&by_use(slot), &by_use(&again), loss);
+    }
+}
+
+/// Bytes of a slot that this code would write.
+fn needed(slot: &Slot<'_>) -> usize {
+    let mut sum = SlotHeader::SIZE;
+    for profile in slot.profiles() {
+        sum += profile_bytes(profile.key().len());
+        for file in slot.files(&profile) {
+            let planes = usize::from(file.record.plane_count);
+            sum += file_bytes(file.path().len(), file.record.page_count, planes);
+        }
+    }
+    sum
+}
+
+/// What is in a slot, the profile that was used last first, without what nobody has defined.
+fn by_use(slot: &Slot<'_>) -> Vec<model::ProfileModel> {
+    let mut profiles = model::read(slot);
+    profiles.sort_by_key(|profile| std::cmp::Reverse(profile.record.last_used));
+    for profile in &mut profiles {
+        profile.record = ProfileRecord {
+            flags: 0,
+            file_count: profile.files.len() as u32,
+            reserved: [0; 24],
+            ..profile.record
+        };
+        for file in &mut profile.files {
+            let record = &mut file.record;
+            record.build_id[record.build_id_len as usize..].fill(0);
+            *record = FileRecord {
+                reserved: [0; 28],
+                ..*record
+            };
+        }
+    }
+    profiles
+}
+
+/// Compares what was packed with what came back.
+fn compare_packed(old: &[model::ProfileModel], new: &[model::ProfileModel], loss: Loss) {
+    let (profiles, planes) = match loss {
+        Loss::None => {
+            assert_eq!(old, new);
+            return;
+        }
+        Loss::Planes(planes) => (old.len(), planes),
+        Loss::Holes(_) => (old.len(), 1),
+        Loss::Profiles(profiles) => (profiles, 1),
+    };
+    assert_eq!(new.len(), profiles);
+    for (old, new) in old.iter().zip(new) {
+        assert_eq!((&new.key, new.record), (&old.key, old.record));
+        assert_eq!(new.files.len(), old.files.len());
+        for (old, file) in old.files.iter().zip(&new.files) {
+            assert_eq!(
+                (&file.path, file.planes.len()),
+                (&old.path, planes.min(old.planes.len()))
+            );
+            let runs = new.record.runs;
+            let (before, after) = (model::wanted(old, runs), model::wanted(file, runs));
+            match loss {
+                Loss::Planes(planes) => {
+                    assert_eq!(file.planes, old.planes[..file.planes.len().min(planes)])
+                }
+                Loss::Holes(0) => assert_eq!(before, after),
+                _ => assert!(after.is_superset(&before)),
+            }
+        }
+    }
 }
 
 /// Bytes that are used up from the front, and zeroes after them.

@@ -12,7 +12,8 @@
 set -eu
 
 cd "$(dirname "$0")"
-targets="elf section plan round_trip update"
+# shellcheck disable=SC2046 # names are words
+targets=$(basename -s .rs $(ls fuzz_targets/*.rs) | tr '\n' ' ')
 host=$(rustc -vV | sed -n 's/^host: //p')
 
 build()
@@ -40,15 +41,19 @@ case ${1:-} in
 		"$bin/$target" -set_cover_merge=1 -max_len=1100 "corpus/$target" "work/$target"
 	done
 	;;
-elf | section | plan | round_trip | update)
-	build
-	mkdir -p "work/$1" "artifacts/$1"
-	exec "$bin/$1" -max_total_time="${2:-60}" -max_len=4096 -use_value_profile=1 \
-		-artifact_prefix="artifacts/$1/" "work/$1" "corpus/$1"
-	;;
-*)
+"" | -*)
 	sed -n 's/^#	//p' "$0" >&2
 	echo "TARGET is one of: $targets" >&2
 	exit 2
+	;;
+*)
+	if [ ! -e "fuzz_targets/$1.rs" ]; then
+		echo "fuzz/run.sh: there is no target $1, only: $targets" >&2
+		exit 2
+	fi
+	build
+	mkdir -p "work/$1" "artifacts/$1"
+	exec "$bin/$1" -max_total_time="${2:-60}" -max_len=4096 -use_value_profile=1 \
+		-print_final_stats=1 -artifact_prefix="artifacts/$1/" "work/$1" "corpus/$1"
 	;;
 esac

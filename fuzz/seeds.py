@@ -300,12 +300,122 @@ def update_seeds():
     yield "a-day-later", start() + recording(both, 2, 1, 1, 3) + recording(both, 2, 1, 2, 3) + recording(both, 2, 1, 1)
 
 
+# --- packed slots --------------------------------------------------------------------------------
+
+
+class Bits:
+    """A string of bits, the first in the lowest bit of the first byte."""
+
+    def __init__(self):
+        self.value = self.count = 0
+
+    def bits(self, value, count):
+        self.value |= (value & (1 << count) - 1) << self.count
+        self.count += count
+
+    def numbers(self, *values):
+        for value in values:
+            count = value.bit_length()
+            self.bits(count, 7)
+            self.bits(value, max(count - 1, 0))
+
+    def bytes(self, data):
+        self.numbers(len(data))
+        self.count = (self.count + 7) // 8 * 8
+        for byte in data:
+            self.bits(byte, 8)
+
+    def code(self, value, parameter):
+        high = (value >> parameter) + 1
+        count = high.bit_length()
+        self.bits(1 << count - 1, count)
+        self.bits(high, count - 1)
+        self.bits(value, parameter)
+
+    def runs(self, runs, parameters=(2, 1)):
+        """A plane of runs, each with the zeroes before it and its ones."""
+        self.numbers(len(runs))
+        for parameter in parameters if runs else ():
+            self.bits(parameter, 4)
+        for gap, ones in runs:
+            self.code(gap, parameters[0])
+            self.code(ones - 1, parameters[1])
+
+    def packed(self):
+        stream = self.value.to_bytes((self.count + 7) // 8, "little")
+        return b"PBM1" + struct.pack("<I", crc32c(stream)) + stream
+
+
+def packed_slot(slot_size=1024, room=4000, build_id=b"build id", generation=7, counts=(2, 2),
+                planes=2, page_count=300, path=b"/a/lib", runs=((0, 3), (9, 1), (100, 64)), parameters=(2, 1)):
+    out = Bits()
+    out.numbers(slot_size, room, 4096, 0, 0x12345678)
+    out.bytes(build_id)
+    out.numbers(300 * 4096, 1, 4, 4, generation, 1700000000, *counts)
+    out.numbers(1)
+    out.bytes(b"vi")
+    out.numbers(3, 1700000000, 12, 9, 2)
+    out.numbers(0, 0, planes, 0, page_count)
+    out.bytes(b"")
+    out.numbers(0, 0, 0, 0, 0, 0)
+    out.bytes(b"")
+    for plane in range(planes):
+        out.runs(runs if plane == 0 else [(290, 2)], parameters)
+    out.numbers(1, 0, 1, 7, 60)
+    out.bytes(path)
+    out.numbers(1, 2, 3, 1 << 20, MAX64 - 4, 999)
+    out.bytes(b"abcd")
+    out.runs([])
+    out.numbers(0)
+    out.bytes(b"")
+    out.numbers(1, 5, 0, 0, 0)
+    return out.packed()
+
+
+def packed_seeds():
+    """The first byte is flags, the second the room to pack with again."""
+
+    def given(packed):
+        return b"\0\0" + packed
+
+    yield "sound", given(packed_slot())
+    yield "magic-wrong", given(patch(packed_slot(), 0, "B", 0))
+    yield "checksum-wrong", given(patch(packed_slot(), 4, "I", 0))
+    yield "checksum-made-right", b"\1\0" + patch(packed_slot(), 4, "I", 0)
+    yield "nothing", given(b"")
+    yield "head-only", given(Bits().packed())
+    yield "slot-too-small", given(packed_slot(slot_size=504))
+    yield "slot-size-odd", given(packed_slot(slot_size=1023))
+    yield "slot-size-huge", given(packed_slot(slot_size=MAX64))
+    yield "room-too-small", given(packed_slot(room=255))
+    yield "room-huge", given(packed_slot(room=65537))
+    yield "build-id-long", given(packed_slot(build_id=b"i" * 21))
+    yield "generation-zero", given(packed_slot(generation=0))
+    yield "fewer-profiles-than-said", given(packed_slot(counts=(3, 2)))
+    yield "more-files-than-said", given(packed_slot(counts=(2, 1)))
+    yield "profiles-too-many", given(packed_slot(counts=(65, 2)))
+    yield "nine-planes", given(packed_slot(planes=9))
+    yield "no-plane", given(packed_slot(planes=0))
+    yield "page-count-huge", given(packed_slot(page_count=MAX32))
+    yield "path-long", given(packed_slot(path=b"/" * 4096))
+    yield "run-past-the-end", given(packed_slot(runs=((290, 11),)))
+    yield "gap-huge", given(packed_slot(runs=((MAX32 - 1, 1),), parameters=(0, 0)))
+    yield "code-too-long", given(packed_slot(runs=((MAX32 << 15, 1),), parameters=(15, 0)))
+    yield "largest-parameters", given(packed_slot(parameters=(15, 15)))
+    yield "runs-without-end", given(packed_slot(runs=((0, 1),) * 301, parameters=(0, 0)))
+    yield "slot-to-pack", b"\2\0" + two_files()
+    yield "slot-to-pack-in-little-room", b"\2\0" + slot(1, 64 * 300, 8, 1 << 15)
+    yield "build-id-with-more-behind-it-to-pack", b"\3\0" + patch(slot(1), 0x38, "I", 0x44B)
+    yield "eight-planes-to-pack", b"\2\1" + slot(1, 64, 8)
+
+
 for target, seeds in {
     "elf": elf_seeds(),
     "section": section_seeds(),
     "plan": plan_seeds(),
     "round_trip": round_trip_seeds(),
     "update": update_seeds(),
+    "packed": packed_seeds(),
 }.items():
     directory = CORPUS / target
     directory.mkdir(parents=True, exist_ok=True)

@@ -58,20 +58,21 @@ fi
 compiler=$(sed -n 's/^CONFIG_CC_VERSION_TEXT="\([^ "]*\).*/\1/p' "$kdir/include/config/auto.conf" "$kdir/.config" 2>/dev/null | head -n 1)
 case $compiler in
 *clang*) args+=(LLVM=1) ;;
+aarch64-linux-gnu-*) args+=(ARCH=arm64 CROSS_COMPILE=aarch64-linux-gnu- CC="$compiler") ;;
 ?*) if command -v "$compiler" >/dev/null; then args+=(CC="$compiler"); fi ;;
 esac
 
+# One build at a time in a place.
+mkdir -p "$SRC/build"
 out=$SRC/build/$name
+exec 7>"$SRC/build/.lock-$name"
+flock 7
 # Objects of another tree are of no use.
 if [ "$(cat "$out/.kdir" 2>/dev/null)" != "$kdir" ]; then
 	rm -rf "$out"
 	mkdir -p "$out"
 	echo "$kdir" >"$out/.kdir"
 fi
-
-# One build at a time in a place.
-exec 7>"$SRC/build/.lock-$name"
-flock 7
 make --no-print-directory -C "$kdir" M="$SRC" MO="$out" "${args[@]}" -j"$(nproc)" "$@" >&2 7>&-
 case " $* " in
 *" clean "* | *" rust-analyzer "*) ;;

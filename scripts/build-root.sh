@@ -12,13 +12,13 @@
 # with the archive's newest packages.
 #
 # Environment:
-#   KVER             the kernel to take (7.3, 7.2.9; default: 7.2, see root-kernel.sh)
+#   KVER             the kernel to take (7.3, 7.2.9, 7.2-rt; default: 7.2, see root-kernel.sh)
 #   PBITMAP_MIRROR   the Debian mirror (default: the one in the host's apt configuration)
 
 . "$(dirname "$0")/lib.sh"
 
 SUITE=trixie
-KEEP_ROOTS=3
+KEEP_ROOTS=6
 
 rebuild=
 case ${1:-} in

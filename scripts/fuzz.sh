@@ -4,13 +4,26 @@
 # Usage: fuzz.sh [SECONDS]
 #
 # Runs every fuzz target for SECONDS (default 60), one after the other, from the
-# corpus in fuzz/corpus; fuzz/run.sh says what to do with what is found.
+# corpus in fuzz/corpus; fuzz/run.sh says what to do with what is found. Prints
+# how often each was executed and ends with a line "N executions, N crashes";
+# what libFuzzer said is in build/logs/fuzz/.
 
 . "$(dirname "$0")/lib.sh"
 
 seconds=${1:-60}
+executions=0
+crashes=0
 for target in "$SRC"/fuzz/fuzz_targets/*.rs; do
 	target=$(basename "$target" .rs)
-	say "fuzzing $target for $seconds s"
-	"$SRC/fuzz/run.sh" "$target" "$seconds"
+	log=$LOGS/fuzz/$target.log
+	verdict='no crash'
+	if ! LOG_TAIL=60 logged "$log" "$SRC/fuzz/run.sh" "$target" "$seconds"; then
+		verdict='CRASH, or it could not be built'
+		crashes=$((crashes + 1))
+	fi
+	count=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")
+	say "$target: ${count:=0} executions in $seconds s, $verdict"
+	executions=$((executions + count))
 done
+echo "$executions executions, $crashes crashes"
+[ "$crashes" = 0 ] && [ "$executions" != 0 ]

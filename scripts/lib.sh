@@ -6,7 +6,8 @@
 #
 # Environment:
 #   XDG_CACHE_HOME   the cache is $XDG_CACHE_HOME/pbitmap (default ~/.cache/pbitmap)
-#   KVER             kernel series or release: 7.2, 7.3, 7.2.9 (default: see root-kernel.sh)
+#   KVER             kernel series, release or flavour: 7.2, 7.3, 7.2.9, 7.2-rt (default: see
+#                    root-kernel.sh)
 
 set -euo pipefail
 

@@ -65,7 +65,11 @@ prepare() {
 	say "preparing the tree of Linux $release (about a minute; log: $tree/prepare.log)"
 	local version log=$tree/prepare.log args
 	version=$(make -s -C "$source" kernelversion)
-	args=(-C "$source" O="$tree" CC=gcc-14 HOSTCC=gcc-14 LOCALVERSION="${release#"$version"}")
+	args=(-C "$source" O="$tree" HOSTCC=gcc-14 LOCALVERSION="${release#"$version"}")
+	case $release,$(uname -m) in
+	*arm64*,x86_64) args+=(ARCH=arm64 CROSS_COMPILE=aarch64-linux-gnu- CC=aarch64-linux-gnu-gcc-14) ;;
+	*) args+=(CC=gcc-14) ;;
+	esac
 	logged "$log" make "${args[@]}" olddefconfig ||
 		die "the kernel's configuration could not be made"
 	grep -qx CONFIG_RUST=y "$tree/.config" ||
@@ -173,7 +177,7 @@ if [ -n "$print_source" ]; then
 fi
 if [ ! -e "$tree/Module.symvers" ]; then
 	with_lock "${tree##*/}" prepare "$KERNEL_RELEASE" "$source" "$tree"
-	keep_newest 3 'linux-[0-9]*'
+	keep_newest 6 'linux-[0-9]*'
 fi
 touch "$tree"
 echo "$tree"

@@ -12,6 +12,7 @@
 #   checkpatch    --strict, the module's C
 #   (shellcheck)  every shell script
 #   scripts       the unit tests of the Python scripts
+#   fuzz          each fuzz target for 12 seconds
 #   kunit         the core's tests and the module's in a small kernel
 #   guest         tests/guest on the stock kernel
 #
@@ -21,7 +22,7 @@
 
 . "$(dirname "$0")/lib.sh"
 
-all=(shellcheck checkpatch rustfmt scripts cargo clippy module kunit guest)
+all=(shellcheck checkpatch rustfmt scripts fuzz cargo clippy module kunit guest)
 for part; do
 	case " ${all[*]} " in
 	*" $part "*) ;;
@@ -112,6 +113,20 @@ part_cargo() {
 	return $status
 }
 
+part_fuzz() {
+	local targets status=0
+	targets=$(find fuzz/fuzz_targets -name '*.rs' | wc -l)
+	"$SCRIPTS/fuzz.sh" 12 >"$results/fuzz.out" || status=1
+	cat "$results/fuzz.out"
+	awk -v targets="$targets" '
+		/ crashes$/ { failed = $3; ended = 1 }
+		END {
+			if (!ended) failed = targets
+			printf "%d passed, %d failed\n", targets - failed, failed
+		}' "$results/fuzz.out"
+	return $status
+}
+
 part_clippy() {
 	local status=0
 	cargo clippy --locked --workspace --all-targets -- --deny warnings 2>&1 || status=1
@@ -175,6 +190,7 @@ say "Linux $(. /etc/pbitmap-root && echo "$KERNEL_RELEASE"), $(rustc --version |
 	part checkpatch
 	part rustfmt
 	part scripts
+	part fuzz
 	if want kunit; then "$SCRIPTS/kunit-kernel.sh" >/dev/null || true; fi
 	part kunit
 } &

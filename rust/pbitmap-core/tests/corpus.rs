@@ -10,7 +10,9 @@ use std::{
 };
 
 use pbitmap_core::format::{
+    crc32c::crc32c,
     error::Error,
+    packed::{pack, Loss, Packed},
     slot::{choose, Identity, Slot},
 };
 
@@ -97,6 +99,83 @@ fn update() {
     replay("update", 5, checks::update);
 }
 
+#[test]
+fn packed() {
+    replay("packed", 10, checks::packed);
+}
+
+#[test]
+fn packed_seeds_are_what_their_names_say() {
+    let sound = [
+        "sound",
+        "checksum-made-right",
+        "no-plane",
+        "largest-parameters",
+    ];
+    let broken = [
+        ("magic-wrong", Error::BadMagic),
+        ("checksum-wrong", Error::BadCrc),
+        ("nothing", Error::Truncated),
+        ("head-only", Error::Truncated),
+        ("slot-too-small", Error::BadRecord),
+        ("slot-size-odd", Error::BadHeader),
+        ("slot-size-huge", Error::BadRecord),
+        ("room-too-small", Error::BadHeader),
+        ("room-huge", Error::BadRecord),
+        ("build-id-long", Error::BadRecord),
+        ("generation-zero", Error::BadHeader),
+        ("fewer-profiles-than-said", Error::Truncated),
+        ("more-files-than-said", Error::BadRecord),
+        ("profiles-too-many", Error::BadRecord),
+        ("nine-planes", Error::BadRecord),
+        ("page-count-huge", Error::BadRecord),
+        ("path-long", Error::BadRecord),
+        ("run-past-the-end", Error::BadRecord),
+        ("gap-huge", Error::BadRecord),
+        ("code-too-long", Error::BadRecord),
+        ("runs-without-end", Error::BadRecord),
+    ];
+    let inputs = corpus("packed", sound.len() + broken.len());
+    let unpack = |name: &str| {
+        let input = inputs.iter().find(|(path, _)| path.ends_with(name));
+        let (_, bytes) = input.unwrap_or_else(|| panic!("no seed {name}"));
+        let mut bytes = bytes[2..].to_vec();
+        if name == "checksum-made-right" {
+            let crc = crc32c(&bytes[8..]).to_le_bytes();
+            bytes[4..8].copy_from_slice(&crc);
+        }
+        let packed = Packed::parse(&bytes)?;
+        let mut slot = vec![0; packed.slot_size];
+        packed.unpack(&mut slot)?;
+        Ok(slot)
+    };
+    for (name, error) in broken {
+        assert_eq!(unpack(name), Err(error), "{name}");
+    }
+    for name in sound {
+        let bytes = unpack(name).unwrap();
+        let slot = Slot::parse(&bytes, &Identity::new(0x1234_5678)).unwrap();
+        assert_eq!(slot.verify(), Ok(()));
+        let profiles: Vec<_> = slot.profiles().collect();
+        assert_eq!(
+            (profiles.len(), profiles[0].key(), profiles[0].record.hits),
+            (2, &b"vi"[..], 9)
+        );
+        let files: Vec<_> = slot.files(&profiles[0]).collect();
+        if name != "no-plane" {
+            let planes = [0, 1].map(|plane| files[0].plane(plane).unwrap());
+            let runs = planes.map(|plane| plane.runs().collect::<Vec<_>>());
+            assert_eq!(runs[0], [(0, 3), (12, 1), (113, 64)]);
+            assert_eq!(runs[1], [(0, 3), (12, 1), (113, 64), (290, 2)]);
+        }
+        assert_eq!(
+            (files[1].path(), files[1].record.mtime_sec),
+            (&b"/a/lib"[..], -5)
+        );
+        assert_eq!(files[1].build_id().as_bytes(), b"abcd");
+    }
+}
+
 /// The seeds are written by a script of their own from the documentation alone, so this is where
 /// reader and documentation would be seen to differ.
 #[test]
@@ -153,20 +232,30 @@ fn seeds_are_what_their_names_say() {
     assert_eq!(library.plane(1).unwrap().count(), 32);
 }
 
+/// The bytes of a dump, into `bytes`; how many there are up to the last line.
+fn undump(dump: &str, bytes: &mut [u8]) -> usize {
+    let mut end = 0;
+    for line in dump.lines().filter(|line| line.starts_with("    ")) {
+        let mut words = line.split_whitespace();
+        let offset = usize::from_str_radix(words.next().unwrap(), 16).unwrap();
+        let hex = words.take_while(|word| word.len() == 2).take(16);
+        for (byte, word) in bytes[offset..].iter_mut().zip(hex) {
+            *byte = u8::from_str_radix(word, 16).unwrap();
+            end += 1;
+        }
+    }
+    end
+}
+
 #[test]
 fn the_example_in_the_documentation_is_a_slot() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../Documentation/format.rst");
     let text = fs::read_to_string(path).unwrap();
     let (_, example) = text.split_once("An example\n").unwrap();
-    let mut slot = vec![0; 4096];
-    for line in example.lines().filter(|line| line.starts_with("    ")) {
-        let mut words = line.split_whitespace();
-        let offset = usize::from_str_radix(words.next().unwrap(), 16).unwrap();
-        for (byte, word) in slot[offset..offset + 16].iter_mut().zip(words) {
-            *byte = u8::from_str_radix(word, 16).unwrap();
-        }
-    }
-    let slot = Slot::parse(&slot, &Identity::new(0x5eed_1234)).unwrap();
+    let (example, packed_example) = example.split_once("\nPacked, ").unwrap();
+    let mut bytes = vec![0; 4096];
+    undump(example, &mut bytes);
+    let slot = Slot::parse(&bytes, &Identity::new(0x5eed_1234)).unwrap();
     assert_eq!(slot.verify(), Ok(()));
     assert_eq!(slot.header().generation, 2);
     assert_eq!(slot.bytes().len(), 0x168);
@@ -174,5 +263,21 @@ fn the_example_in_the_documentation_is_a_slot() {
     assert_eq!(profile.record.runs, 1);
     let plane = slot.executable(&profile).unwrap().plane(0).unwrap();
     assert_eq!(plane.len(), 300);
+    assert_eq!(plane.runs().collect::<Vec<_>>(), [(1, 3)]);
+
+    let mut expected = vec![0; 4096];
+    let len = undump(packed_example, &mut expected);
+    assert!(packed_example.contains(&format!("it has {len}::")));
+    let mut packed = vec![0; 4096];
+    assert_eq!(pack(&slot, 4000, &mut packed), Ok((len, Loss::None)));
+    assert_eq!(packed[..len], expected[..len]);
+    let packed = Packed::parse(&expected[..len]).unwrap();
+    let mut again = vec![0xee; 4096];
+    packed.unpack(&mut again).unwrap();
+    let again = Slot::parse(&again, &Identity::new(0x5eed_1234)).unwrap();
+    assert_eq!(again.bytes().len(), slot.bytes().len());
+    assert_eq!(again.header().updated, slot.header().updated);
+    let profile = again.default_profile().unwrap();
+    let plane = again.executable(&profile).unwrap().plane(0).unwrap();
     assert_eq!(plane.runs().collect::<Vec<_>>(), [(1, 3)]);
 }

@@ -22,9 +22,12 @@ const SLOT: usize = 1 << 16;
 /// A file: how many pages it has, and the runs of each plane as start and length.
 type Planes = Vec<Vec<(u16, u8)>>;
 
+/// A profile: its key, runs, time of its last use, and its files with their numbers of pages.
+type MadeProfile = (String, u32, u64, Vec<(u16, Planes)>);
+
 #[derive(Clone, Debug)]
 struct Made {
-    profiles: Vec<(String, u32, u64, Vec<(u16, Planes)>)>,
+    profiles: Vec<MadeProfile>,
 }
 
 fn made() -> impl Strategy<Value = Made> {

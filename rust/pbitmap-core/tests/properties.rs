@@ -225,6 +225,28 @@ proptest! {
     }
 
     #[test]
+    fn any_bytes_are_packed(bytes in vec(any::<u8>(), 0..600)) {
+        checks::packed(&bytes);
+    }
+
+    #[test]
+    fn a_damaged_slot_is_packed_or_refused(
+        pages in 0u32..8000,
+        planes in vec(vec(any::<u8>(), 0..200), 0..9),
+        room in any::<u8>(),
+        changes in changes(),
+        in_tables in vec((0usize..320, number(), 1usize..=8), 0..4),
+    ) {
+        let mut bytes = vec![3, room];
+        let section = sound_section(pages, &planes, [1, 1]);
+        bytes.extend(&section[..section.len() / 2]);
+        checks::packed(&bytes);
+        apply(&mut bytes[2..], &changes);
+        apply(&mut bytes[2..], &in_tables);
+        checks::packed(&bytes);
+    }
+
+    #[test]
     fn any_bytes_are_notes(bytes in vec(any::<u8>(), 0..80), at in 0usize..40) {
         checks::notes(&bytes);
         let mut bytes = bytes;

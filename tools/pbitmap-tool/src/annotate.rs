@@ -12,19 +12,23 @@ use clap::Args;
 use object::ReadRef;
 use pbitmap_core::format::{
     layout::{FILE_EXECUTABLE, PROFILE_DEFAULT},
-    slot::{Builder, FileInput, ProfileInput, SlotHeader},
+    packed::{MAX_PACKED, MIN_PACKED},
+    slot::{Builder, FileInput, Identity, ProfileInput, Slot, SlotHeader},
     MAX_PLANES, MAX_PROFILES, MAX_SLOT,
 };
 use serde::Serialize;
 
 use crate::{
+    attribute,
     capacity::{Capacity, Modes, ProfileBy},
+    directory::two_slots,
     elf_edit::{self, find_undo, Undo, Write},
     image::{Image, Purpose},
-    inspect::{pages_of, Inspection, State},
+    inspect::{pages_of, Inspection, Outside, State},
     libraries::{Libraries, Root},
     replace::replace,
-    target::Target,
+    store::Store,
+    target::{Facts, Target},
 };
 
 /// What `--help` says at its end.
@@ -34,6 +38,11 @@ dynamic loader, whose bitmaps starting a program does not use; programs with dat
 image; files that are immutable, protected by fs-verity or signed for IMA; files with other hard
 links. A file that is refused is not touched.
 
+With --store=xattr no byte, time or permission of the file changes, so what only a change would
+harm is not refused: hard links, whose names share the attribute, data after the ELF image, fs-verity
+and signatures. Not all filesystems have attributes of users, and not all ways of copying a file take
+them along.
+
 Exit codes:
   0  all files have a bitmap now
   1  some have not; the others were handled all the same
@@ -41,6 +50,7 @@ Exit codes:
 
 Examples:
   pbitmap-tool annotate ./program
+  pbitmap-tool annotate --store=xattr /usr/bin/git
   pbitmap-tool annotate --profile-by script /usr/bin/python3.13
   pbitmap-tool annotate --force --slot-size 64K ./program
   pbitmap-tool annotate --root /srv/image /srv/image/usr/bin/program";
@@ -51,6 +61,10 @@ pub struct Options {
     /// Replace a bitmap that the file has already by an empty one
     #[arg(short, long)]
     pub force: bool,
+
+    /// Where to put the bitmap [default: where there is one already, or else the section]
+    #[arg(long, value_name = "WHERE", value_parser = Store::of_file())]
+    pub store: Option<Store>,
 
     /// Keep a profile of its own for each name that the program is started under, for each script
     /// that it runs, for each first argument; or one for all starts [default: name]
@@ -71,6 +85,12 @@ pub struct Options {
     /// this: enough for all pages of the program and of its libraries, and for some files more
     #[arg(long, value_name = "BYTES", value_parser = parse_slot_size, alias = "capacity")]
     pub slot_size: Option<u32>,
+
+    /// With --store=xattr, the most bytes of the attribute, such as 8K: 256 to 64K. What does not fit
+    /// packed is left out [default: 4000, as an attribute of ext4 can have that has a block for
+    /// itself, or what there is]
+    #[arg(long, value_name = "BYTES", value_parser = parse_room)]
+    pub room: Option<usize>,
 
     /// Look for the program's libraries below this directory, where the system is that the program
     /// will run on
@@ -107,6 +127,19 @@ impl Options {
         })
     }
 
+    /// Where the bitmap is to be in a program with these.
+    fn store(&self, has_section: bool, has_attribute: bool) -> Result<Store> {
+        let store = self.store.unwrap_or(match (has_section, has_attribute) {
+            (false, true) => Store::Xattr,
+            _ => Store::Section,
+        });
+        ensure!(
+            self.room.is_none() || store == Store::Xattr,
+            "`--room` is for attributes: `--store=xattr`"
+        );
+        Ok(store)
+    }
+
     /// Whether a bitmap that is there already is as the command line wants it.
     fn agree_with(&self, header: &SlotHeader) -> bool {
         let same = |wanted: Option<u16>, is: u16| wanted.is_none_or(|wanted| wanted == is);
@@ -135,6 +168,10 @@ pub enum Done {
         missing: usize,
         /// Whether a slot has room for all of them.
         fits: bool,
+        /// Bytes that an attribute may have; nothing for a section.
+        room: Option<usize>,
+        /// How many names the file has.
+        names: u64,
     },
     /// It had one, which the kernel will use again.
     Armed,
@@ -154,6 +191,8 @@ impl fmt::Display for Done {
                 library_pages,
                 missing,
                 fits,
+                room,
+                names,
             } => {
                 write!(f, "annotated: {pages} pages, ")?;
                 if *libraries != 0 {
@@ -162,7 +201,13 @@ impl fmt::Display for Done {
                 if *missing != 0 {
                     write!(f, "{missing} libraries not found, ")?;
                 }
-                write!(f, "two slots of {slot_size} bytes")?;
+                match room {
+                    Some(room) => write!(f, "an attribute of up to {room} bytes")?,
+                    None => write!(f, "two slots of {slot_size} bytes")?,
+                }
+                if room.is_some() && *names > 1 {
+                    write!(f, ", which its {names} names share")?;
+                }
                 match fits {
                     true => Ok(()),
                     false => write!(f, ", too small for all pages"),
@@ -186,18 +231,151 @@ pub struct Annotated {
     pub done: Done,
     /// What keeps the kernel from ever storing a recording in it.
     pub never_updated: Option<&'static str>,
+    /// Where the bitmap is.
+    pub store: Store,
+    /// Where it has another one.
+    pub also: Option<Store>,
+}
+
+impl fmt::Display for Annotated {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.done)?;
+        match self.also {
+            None => Ok(()),
+            Some(Store::Xattr) => write!(f, "; it has an attribute, too, which goes before that"),
+            Some(_) => write!(f, "; it has a section, too, before which this goes"),
+        }
+    }
 }
 
 /// Annotates the program at `path`.
 pub fn annotate(path: &Path, options: &Options) -> Result<Annotated> {
-    let modes = options.modes()?;
     let target = Target::open(path)?;
     let contents = target.contents()?;
-    let data = &contents;
-    let facts = target.facts()?;
+    let outside = Outside::of(&target, &contents, None)?;
     // What is wrong with the file is said better, and in more detail, by what follows.
-    let inspection = Inspection::new(data).ok();
+    let inspection = Inspection::new(&contents).ok();
+    let inspection = inspection.map(|inspection| inspection.with(&outside));
+    let has_section = inspection.is_some_and(|inspection| inspection.section.is_some());
+    let has_attribute = inspection.is_some_and(|inspection| inspection.attribute.is_some());
+    let store = options.store(has_section, has_attribute)?;
+    let inspection = inspection.map(|inspection| inspection.only(store));
 
+    let facts = target.facts()?;
+    let (done, also) = match store {
+        Store::Xattr => (
+            annotate_attribute(&target, &contents, &facts, inspection, &outside, options)?,
+            has_section.then_some(Store::Section),
+        ),
+        _ => (
+            annotate_section(&target, &contents, &facts, inspection, options)?,
+            has_attribute.then_some(Store::Xattr),
+        ),
+    };
+    Ok(Annotated {
+        done,
+        never_updated: facts.never_updated(),
+        store,
+        also,
+    })
+}
+
+/// Gives a program the attribute.
+fn annotate_attribute<'d, R: ReadRef<'d>>(
+    target: &Target,
+    data: R,
+    facts: &Facts,
+    inspection: Option<Inspection<'_>>,
+    outside: &Outside,
+    options: &Options,
+) -> Result<Done> {
+    let modes = options.modes()?;
+    let state = inspection.map_or(State::NotAnnotated, |inspection| inspection.state());
+    match state {
+        State::Valid if !options.force => {
+            let slot = inspection.and_then(|inspection| inspection.slot());
+            let room = outside
+                .attribute
+                .as_ref()
+                .and_then(|attribute| attribute.room());
+            let agree = slot.is_none_or(|(_, slot)| options.agree_with(slot.header()))
+                && options.room.is_none_or(|wanted| Some(wanted) == room);
+            return Ok(match agree {
+                true => Done::Nothing,
+                false => Done::NothingOther,
+            });
+        }
+        _ => refuse_other(state, options)?,
+    }
+    let image = Image::parse(data)?;
+    check_purpose(&image, options)?;
+    facts.check_attributes()?;
+    let known = Known::of(target, data, &image, &modes, options)?;
+    let slot = fresh_slot(&image, &modes, known.capacity.slot_size)?;
+    let slot = Slot::parse(&slot, &Identity::new(image.layout_crc))?;
+    let (room, _) = attribute::write(&target.file, &slot, options.room)?;
+    Ok(known.done(&image, Some(room), facts.links))
+}
+
+/// Refuses to replace a bitmap that cannot be used.
+fn refuse_other(state: State, options: &Options) -> Result<()> {
+    match state {
+        State::Stale if !options.force => {
+            bail!("has a bitmap that was made for another version of it; `--force` replaces it")
+        }
+        State::Corrupt if !options.force => {
+            bail!("has a bitmap that cannot be used; `--force` replaces it")
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What there is to know of the pages that a program may need.
+struct Known {
+    libraries: Libraries,
+    capacity: Capacity,
+}
+
+impl Known {
+    fn of<'d, R: ReadRef<'d>>(
+        target: &Target,
+        data: R,
+        image: &Image,
+        modes: &Modes,
+        options: &Options,
+    ) -> Result<Self> {
+        let root = Root::new(options.root.as_deref()).context("the root cannot be opened")?;
+        let libraries = Libraries::of(data, &root.inside(&target.path), &root);
+        let capacity = Capacity::new(image, &libraries, modes, options.slot_size);
+        Ok(Self {
+            libraries,
+            capacity,
+        })
+    }
+
+    fn done(&self, image: &Image, room: Option<usize>, names: u64) -> Done {
+        Done::Annotated {
+            slot_size: self.capacity.slot_size,
+            pages: pages_of(image.size),
+            libraries: self.libraries.found.len(),
+            library_pages: self.libraries.pages(),
+            missing: self.libraries.missing.len(),
+            fits: self.capacity.fits,
+            room,
+            names,
+        }
+    }
+}
+
+/// Gives a program the section, or arms the one it has.
+fn annotate_section<'d, R: ReadRef<'d>>(
+    target: &Target,
+    data: R,
+    facts: &Facts,
+    inspection: Option<Inspection<'_>>,
+    options: &Options,
+) -> Result<Done> {
+    let modes = options.modes()?;
     let state = inspection.map_or(State::NotAnnotated, |inspection| inspection.state());
     let section = inspection.and_then(|inspection| inspection.section);
     let (edit, done) = match (state, section) {
@@ -208,12 +386,9 @@ pub fn annotate(path: &Path, options: &Options) -> Result<Annotated> {
             if armed && !hole {
                 let slot = inspection.and_then(|inspection| inspection.slot());
                 let agree = slot.is_none_or(|(_, slot)| options.agree_with(slot.header()));
-                return Ok(Annotated {
-                    done: match agree {
-                        true => Done::Nothing,
-                        false => Done::NothingOther,
-                    },
-                    never_updated: facts.never_updated(),
+                return Ok(match agree {
+                    true => Done::Nothing,
+                    false => Done::NothingOther,
                 });
             }
             let image = Image::parse(data)?;
@@ -230,36 +405,20 @@ pub fn annotate(path: &Path, options: &Options) -> Result<Annotated> {
             };
             (edit, Done::Armed)
         }
-        (State::Stale, _) if !options.force => {
-            bail!("has a bitmap that was made for another version of it; `--force` replaces it")
-        }
-        (State::Corrupt, _) if !options.force => {
-            bail!("has a bitmap that cannot be used; `--force` replaces it")
-        }
         _ => {
+            refuse_other(state, options)?;
             let image = original(data)?;
             check_purpose(&image, options)?;
-            let root = Root::new(options.root.as_deref()).context("the root cannot be opened")?;
-            let libraries = Libraries::of(data, &root.inside(&target.path), &root);
-            let capacity = Capacity::new(&image, &libraries, &modes, options.slot_size);
-            let done = Done::Annotated {
-                slot_size: capacity.slot_size,
-                pages: pages_of(image.size),
-                libraries: libraries.found.len(),
-                library_pages: libraries.pages(),
-                missing: libraries.missing.len(),
-                fits: capacity.fits,
-            };
-            let slots = fresh_slots(&image, &modes, capacity.slot_size)?;
+            check_appended(&image, options)?;
+            let known = Known::of(target, data, &image, &modes, options)?;
+            let slots = fresh_slots(&image, &modes, known.capacity.slot_size)?;
+            let done = known.done(&image, None, facts.links);
             (elf_edit::annotate(&image, slots)?, done)
         }
     };
     facts.check(options.break_hard_links)?;
-    replace(&target, &facts, &edit)?;
-    Ok(Annotated {
-        done,
-        never_updated: facts.never_updated(),
-    })
+    replace(target, facts, &edit)?;
+    Ok(done)
 }
 
 /// The program as it was before it was annotated, as far as that can be known.
@@ -276,6 +435,10 @@ fn check_purpose(image: &Image, options: &Options) -> Result<()> {
         "a shared library or the dynamic loader, whose bitmap starting a program would not use; \
          `--allow-library` annotates it all the same"
     );
+    Ok(())
+}
+
+fn check_appended(image: &Image, options: &Options) -> Result<()> {
     ensure!(
         image.appended == 0 || options.allow_appended,
         "carries {} bytes of data after the ELF image (an AppImage or a self-extracting archive?), \
@@ -288,16 +451,19 @@ fn check_purpose(image: &Image, options: &Options) -> Result<()> {
 /// The contents of a fresh section, two slots of `slot_size` bytes: the first one says that nothing
 /// was recorded yet.
 pub fn fresh_slots(image: &Image, modes: &Modes, slot_size: u32) -> Result<Vec<u8>> {
-    let slot_size = usize::try_from(slot_size)?;
-    let mut bytes = vec![0; slot_size.checked_mul(2).context("too large")?];
-    let (first, _) = bytes.split_at_mut(slot_size);
+    Ok(two_slots(fresh_slot(image, modes, slot_size)?))
+}
+
+/// A slot that says that nothing was recorded yet.
+pub fn fresh_slot(image: &Image, modes: &Modes, slot_size: u32) -> Result<Vec<u8>> {
+    let mut slot = vec![0; usize::try_from(slot_size)?];
     let template = SlotHeader {
         profile_by: modes.by.code(),
         max_profiles: modes.profiles,
         planes: modes.planes,
         ..SlotHeader::template(image.layout_crc, image.build_id.as_bytes(), image.size)
     };
-    let mut builder = Builder::new(first, &template, 1, 1)?;
+    let mut builder = Builder::new(&mut slot, &template, 1, 1)?;
     // There is room for both in the smallest slot.
     let _ = builder.profile(&ProfileInput {
         kind: PROFILE_DEFAULT,
@@ -309,11 +475,24 @@ pub fn fresh_slots(image: &Image, modes: &Modes, slot_size: u32) -> Result<Vec<u
         ..FileInput::default()
     })?;
     builder.finish(1, 0)?;
-    Ok(bytes)
+    Ok(slot)
 }
 
-/// Reads a number of bytes, with or without a unit.
 fn parse_slot_size(text: &str) -> Result<u32> {
+    parse_bytes(text)?
+        .filter(|bytes| *bytes != 0 && *bytes as usize <= MAX_SLOT)
+        .context("it must be more than 0 and at most 1M")
+}
+
+fn parse_room(text: &str) -> Result<usize> {
+    parse_bytes(text)?
+        .map(|bytes| bytes as usize)
+        .filter(|bytes| (MIN_PACKED..=MAX_PACKED).contains(bytes))
+        .with_context(|| format!("it must be at least {MIN_PACKED} and at most 64K"))
+}
+
+/// Reads a number of bytes, with or without a unit; [`None`] if it is too large for anything.
+fn parse_bytes(text: &str) -> Result<Option<u32>> {
     let digits = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
     let factor = match &text.get(digits.len()..) {
         Some("") => 1,
@@ -322,8 +501,5 @@ fn parse_slot_size(text: &str) -> Result<u32> {
         _ => bail!("the units are K and M"),
     };
     let number: u32 = digits.parse().context("not a number of bytes")?;
-    number
-        .checked_mul(factor)
-        .filter(|bytes| *bytes != 0 && *bytes as usize <= MAX_SLOT)
-        .context("it must be more than 0 and at most 1M")
+    Ok(number.checked_mul(factor))
 }

@@ -373,7 +373,8 @@ fn appended<'d, R: ReadRef<'d>>(data: R, size: u64, end: u64) -> u64 {
     }
 }
 
-fn build_id<'d, R: ReadRef<'d>>(data: R) -> BuildId {
+/// The build id of an ELF file; none if it has none.
+pub fn build_id<'d, R: ReadRef<'d>>(data: R) -> BuildId {
     const NT_GNU_BUILD_ID: u32 = 3;
     let find = || {
         let elf = FileHeader64::<LittleEndian>::parse(data).ok()?;

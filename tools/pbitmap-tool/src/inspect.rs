@@ -2,6 +2,8 @@
 
 //! What is to be said about the bitmap of a file, by the rules that the kernel goes by.
 
+use std::io;
+
 use object::ReadRef;
 use pbitmap_core::format::{
     elf::{
@@ -9,10 +11,19 @@ use pbitmap_core::format::{
         section_headers, Header, Marker, SectionHeader,
     },
     error::Error,
-    slot::{self, Identity, Slot, SlotHeader},
+    slot::{self, Identity, Slot},
     MAX_SLOT,
 };
 use serde::Serialize;
+
+use crate::{
+    attribute::Attribute,
+    directory::{any_slot, BitmapFile},
+    image,
+    store::Store,
+    system::System,
+    target::Target,
+};
 
 /// The state of a file's bitmap.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
@@ -27,11 +38,54 @@ pub enum State {
     Disarmed,
     /// There is one, but for another version of this file.
     Stale,
-    /// There is a section, but nothing in it that can be used.
+    /// There is a section, an attribute or a file, but nothing in it that can be used.
     Corrupt,
 }
 
-/// What was found in a file.
+impl State {
+    fn of(chosen: Result<(), Error>) -> Self {
+        match chosen {
+            Ok(()) => Self::Valid,
+            Err(Error::Stale) => Self::Stale,
+            Err(_) => Self::Corrupt,
+        }
+    }
+}
+
+/// The bitmaps of a program that are not in its file.
+#[derive(Clone, Debug, Default)]
+pub struct Outside {
+    /// The attribute of the file.
+    pub attribute: Option<Attribute>,
+    /// The file in the directory of bitmaps.
+    pub file: Option<BitmapFile>,
+}
+
+impl Outside {
+    /// Looks for those of `target`; in the directory only if there is a system that has one.
+    pub fn of<'d, R: ReadRef<'d>>(
+        target: &Target,
+        data: R,
+        system: Option<&System>,
+    ) -> io::Result<Self> {
+        let directory = system.and_then(System::directory);
+        Ok(Self {
+            attribute: Attribute::read(&target.file)?,
+            file: match directory {
+                Some(directory) => {
+                    match BitmapFile::find(&directory, &image::build_id(data)) {
+                        // It is root's; who may not read it learns of the others all the same.
+                        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => None,
+                        found => found?,
+                    }
+                }
+                None => None,
+            },
+        })
+    }
+}
+
+/// What was found in a file, and beside it.
 #[derive(Clone, Copy, Debug)]
 pub struct Inspection<'d> {
     /// What a bitmap must have been made for.
@@ -40,6 +94,10 @@ pub struct Inspection<'d> {
     pub marker: Option<Marker>,
     /// The section, if there is one.
     pub section: Option<Section<'d>>,
+    /// The attribute, if there is one.
+    pub attribute: Option<Other<'d>>,
+    /// The file in the directory of bitmaps, if there is one.
+    pub directory: Option<Other<'d>>,
 }
 
 /// The section with the bitmap.
@@ -58,8 +116,24 @@ pub struct Section<'d> {
     pub chosen: Result<(usize, Slot<'d>), Error>,
 }
 
+/// A bitmap that is not in the file of its program.
+#[derive(Clone, Copy, Debug)]
+pub struct Other<'d> {
+    /// The slot in it.
+    pub chosen: Result<(usize, Slot<'d>), Error>,
+    /// The slot that it would be if it were for this program.
+    any: Option<(usize, Slot<'d>)>,
+}
+
+impl Other<'_> {
+    /// The state of it.
+    pub fn state(&self) -> State {
+        State::of(self.chosen.map(|_| ()))
+    }
+}
+
 impl<'d> Inspection<'d> {
-    /// Looks for the bitmap of a file.
+    /// Looks for the bitmap in a file.
     ///
     /// # Errors
     ///
@@ -80,17 +154,99 @@ impl<'d> Inspection<'d> {
             marker: gnu_stack(segments),
             section: find(data, &header)
                 .map(|section| Section::new(data, &header, segments, &section, &identity)),
+            attribute: None,
+            directory: None,
         })
     }
 
-    /// The state of the bitmap.
+    /// The same with what there is `outside` of the file.
+    pub fn with(self, outside: &'d Outside) -> Self {
+        let attribute = outside.attribute.as_ref().map(|attribute| Other {
+            chosen: attribute.slot(&self.identity).map(|slot| (0, slot)),
+            any: attribute.any_slot().map(|slot| (0, slot)),
+        });
+        let directory = outside.file.as_ref().map(|file| Other {
+            chosen: file.slot(&self.identity),
+            any: file.any_slot(),
+        });
+        Self {
+            attribute,
+            directory,
+            ..self
+        }
+    }
+
+    /// The same as if there were nothing in any other place.
+    pub fn only(self, store: Store) -> Self {
+        Self {
+            section: self.section.filter(|_| store == Store::Section),
+            attribute: self.attribute.filter(|_| store == Store::Xattr),
+            directory: self.directory.filter(|_| store == Store::Directory),
+            ..self
+        }
+    }
+
+    /// Where the bitmap is that the kernel uses, or else the one there is most to be said about.
+    pub fn store(&self) -> Option<Store> {
+        let travels = match (self.attribute, self.section) {
+            (Some(attribute), _) if attribute.state() == State::Valid => Store::Xattr,
+            (_, Some(_)) if self.section_state() == State::Valid => Store::Section,
+            (Some(_), _) => Store::Xattr,
+            (None, Some(_)) => Store::Section,
+            // Without either, what is in the directory is not looked for.
+            (None, None) => return self.directory.map(|_| Store::Directory),
+        };
+        let updated = |chosen: Option<Result<(usize, Slot<'_>), Error>>| {
+            let (_, slot) = chosen?.ok()?;
+            Some(slot.header().updated)
+        };
+        let own = match travels {
+            Store::Xattr => self.attribute.map(|attribute| attribute.chosen),
+            _ => self
+                .section
+                .filter(|_| self.section_state() == State::Valid)
+                .map(|section| section.chosen),
+        };
+        let other = updated(self.directory.map(|directory| directory.chosen));
+        match (updated(own), other) {
+            (Some(own), Some(other)) if other >= own => Some(Store::Directory),
+            _ => Some(travels),
+        }
+    }
+
+    /// The state of the bitmap that the kernel uses, or would if it could.
     pub fn state(&self) -> State {
-        match self.section.map(|section| section.chosen) {
+        match self.store() {
+            Some(Store::Section) => self.section_state(),
+            Some(Store::Xattr) => self.attribute.map_or(State::NotAnnotated, |it| it.state()),
+            Some(Store::Directory) if self.section.is_some() || self.attribute.is_some() => {
+                self.directory.map_or(State::NotAnnotated, |it| it.state())
+            }
+            Some(Store::Directory) | None => State::NotAnnotated,
+        }
+    }
+
+    /// The state of the section.
+    pub fn section_state(&self) -> State {
+        match self.section.map(|section| section.chosen.map(|_| ())) {
             None => State::NotAnnotated,
-            Some(Err(Error::Stale)) => State::Stale,
-            Some(Err(_)) => State::Corrupt,
-            Some(Ok(_)) if self.is_armed() && !self.is_mapped() => State::Valid,
-            Some(Ok(_)) => State::Disarmed,
+            Some(Ok(())) if self.is_armed() && !self.is_mapped() => State::Valid,
+            Some(Ok(())) => State::Disarmed,
+            Some(refused) => State::of(refused),
+        }
+    }
+
+    /// What is wrong with the bitmap, if it cannot be used.
+    pub fn refused(&self) -> Option<Error> {
+        self.chosen()?.err()
+    }
+
+    /// The slot that is used, with its index, or why there is none.
+    pub fn chosen(&self) -> Option<Result<(usize, Slot<'d>), Error>> {
+        match self.store()? {
+            Store::Section => self.section.map(|section| section.chosen),
+            Store::Xattr => self.attribute.map(|attribute| attribute.chosen),
+            Store::Directory => self.directory.map(|directory| directory.chosen),
         }
     }
 
@@ -99,7 +255,7 @@ impl<'d> Inspection<'d> {
         self.marker.is_some_and(|marker| marker.armed)
     }
 
-    /// Whether the bitmap lies where the kernel must not write.
+    /// Whether the bitmap in the section lies where the kernel must not write.
     pub fn is_mapped(&self) -> bool {
         self.section.is_some_and(|section| section.mapped)
     }
@@ -114,21 +270,12 @@ impl<'d> Inspection<'d> {
 
     /// The slot that is in force, or would be if it were for this file.
     pub fn slot(&self) -> Option<(usize, Slot<'d>)> {
-        let section = self.section?;
-        section.chosen.ok().or_else(|| {
-            let (first, second) = section.bytes.split_at(section.bytes.len() / 2);
-            [first, second]
-                .into_iter()
-                .filter_map(|bytes| SlotHeader::parse(bytes).ok())
-                .filter_map(|header| {
-                    let identity = Identity {
-                        layout_crc: header.layout_crc,
-                        page_size: header.page_size,
-                    };
-                    slot::choose(section.bytes, &identity).ok()
-                })
-                .max_by_key(|(_, slot)| slot.header().generation)
-        })
+        let any = match self.store()? {
+            Store::Section => any_slot(self.section?.bytes),
+            Store::Xattr => self.attribute?.any,
+            Store::Directory => self.directory?.any,
+        };
+        self.chosen()?.ok().or(any)
     }
 }
 

@@ -15,9 +15,11 @@
 )]
 
 pub mod annotate;
+pub mod attribute;
 pub mod capacity;
 pub mod check;
 pub mod date;
+pub mod directory;
 pub mod elf_edit;
 pub mod files;
 pub mod image;
@@ -37,6 +39,7 @@ pub mod selection;
 pub mod settings;
 pub mod show;
 pub mod status;
+pub mod store;
 pub mod system;
 pub mod table;
 pub mod target;

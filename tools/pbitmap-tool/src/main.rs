@@ -30,9 +30,12 @@ struct Cli {
 enum Command {
     /// Give programs an empty bitmap for the kernel to fill
     ///
-    /// Works on programs as they are, without linking them again. Each file is replaced by an
-    /// edited copy in one step, with its mode, owner, times, access control lists, capabilities
-    /// and other attributes. A program that is running goes on with the old file.
+    /// Works on programs as they are, without linking them again. The bitmap is a section of the
+    /// file, or with --store=xattr an attribute of it.
+    ///
+    /// For a section, each file is replaced by an edited copy in one step, with its mode, owner,
+    /// times, access control lists, capabilities and other attributes. A program that is running
+    /// goes on with the old file.
     ///
     /// A program that has a bitmap already is left as it is; if strip or objcopy have cleared the
     /// marker that leads to it, the marker is set again.
@@ -109,11 +112,11 @@ fn run(cli: Cli, out: &mut dyn io::Write) -> anyhow::Result<u8> {
                     path.display()
                 );
             }
-            Ok((0, files.line(path, annotated.done, &annotated)?))
+            Ok((0, files.line(path, annotated, &annotated)?))
         }),
         Command::Remove { options, files } => each(&files.paths, out, |path| {
             let removed = remove::remove(path, &options)?;
-            Ok((0, files.line(path, removed.done, &removed)?))
+            Ok((0, files.line(path, removed, &removed)?))
         }),
         Command::Show(options) => {
             show::show(&options, &system, out).with_context(|| options.path.display().to_string())

@@ -2,13 +2,13 @@
 
 //! What is known of a file's bitmap, in a form for machines.
 
-use std::{fmt::Write, path::Path};
+use std::path::Path;
 
 use pbitmap_core::{
     format::{
         error::Error,
         layout::FILE_EXECUTABLE,
-        slot::{BuildId, File, Profile, Slot},
+        slot::{File, Profile, Slot},
     },
     policy::profile::Choice,
 };
@@ -16,10 +16,12 @@ use serde::Serialize;
 
 use crate::{
     capacity::ProfileBy,
-    inspect::{Inspection, State},
+    directory::hex,
+    inspect::{Inspection, Outside, State},
     pages::{Pages, Planned},
     programs,
     selection::{self, Selection},
+    store::Store,
 };
 
 /// All there is to know. Later versions only add fields.
@@ -27,8 +29,10 @@ use crate::{
 pub struct Report {
     /// The file as it was named.
     pub file: String,
-    /// The state of the bitmap.
+    /// The state of the bitmap that the kernel uses, or would if it could.
     pub state: State,
+    /// Where that is: "section", "xattr" or "directory"; null if there is none.
+    pub store: Option<Store>,
     /// Why it cannot be used: the name of a reason, as the kernel counts them.
     pub reason: Option<&'static str>,
     /// Whether the marker is set.
@@ -39,7 +43,12 @@ pub struct Report {
     pub mapped: bool,
     /// The section, if there is one.
     pub section: Option<SectionReport>,
-    /// The slot in force, 0 or 1; what follows is about that, or is null or empty.
+    /// The attribute, if there is one.
+    pub attribute: Option<AttributeReport>,
+    /// The file in the directory of bitmaps, if there is one.
+    pub directory: Option<DirectoryReport>,
+    /// The slot in force, 0 or 1 (0 for an attribute); what follows is about that, or is null or
+    /// empty.
     pub slot: Option<usize>,
     /// Bytes of a slot.
     pub slot_size: Option<u32>,
@@ -82,6 +91,28 @@ pub struct SectionReport {
     pub offset: u64,
     /// Bytes.
     pub size: u64,
+    /// The state of the bitmap in it.
+    pub state: State,
+}
+
+/// What there is of the attribute.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct AttributeReport {
+    /// Bytes of its value.
+    pub size: usize,
+    /// Bytes that it may have; null if it is no bitmap.
+    pub room: Option<usize>,
+    /// The state of the bitmap in it.
+    pub state: State,
+}
+
+/// What there is of the file in the directory of bitmaps.
+#[derive(Clone, Debug, Serialize)]
+pub struct DirectoryReport {
+    /// Where it is.
+    pub path: String,
+    /// The state of the bitmap in it.
+    pub state: State,
 }
 
 /// Identity of an ELF file.
@@ -144,8 +175,13 @@ pub struct FileReport {
 }
 
 impl Report {
-    /// Reports on what was found in the file named `file`.
-    pub fn new(file: &Path, inspection: &Inspection<'_>, gap_pages: u32) -> Self {
+    /// Reports on what was found in the file named `file`, and `outside` of it.
+    pub fn new(
+        file: &Path,
+        inspection: &Inspection<'_>,
+        outside: &Outside,
+        gap_pages: u32,
+    ) -> Self {
         let slot = inspection.slot();
         let header = slot.map(|(_, slot)| *slot.header());
         let selection = slot.map(|(_, slot)| Selection::of(&slot));
@@ -154,17 +190,30 @@ impl Report {
         Self {
             file: file.to_string_lossy().into_owned(),
             state: inspection.state(),
-            reason: inspection
-                .section
-                .and_then(|section| section.chosen.err())
-                .map(Error::as_str),
+            store: inspection.store(),
+            reason: inspection.refused().map(Error::as_str),
             armed: inspection.is_armed(),
             locator: inspection.has_locator(),
             mapped: inspection.is_mapped(),
             section: inspection.section.map(|section| SectionReport {
                 offset: section.offset,
                 size: section.len,
+                state: inspection.section_state(),
             }),
+            attribute: inspection.attribute.zip(outside.attribute.as_ref()).map(
+                |(found, attribute)| AttributeReport {
+                    size: attribute.len,
+                    room: attribute.room(),
+                    state: found.state(),
+                },
+            ),
+            directory: inspection
+                .directory
+                .zip(outside.file.as_ref())
+                .map(|(found, file)| DirectoryReport {
+                    path: file.path.to_string_lossy().into_owned(),
+                    state: found.state(),
+                }),
             slot: slot.map(|(index, _)| index),
             slot_size: header.map(|header| header.slot_size),
             generation: header.map(|header| header.generation),
@@ -187,7 +236,7 @@ impl Report {
             identity: header.map(|header| IdentityReport {
                 layout_crc: format!("{:08x}", header.layout_crc),
                 file_layout_crc: format!("{:08x}", inspection.identity.layout_crc),
-                build_id: hex(header.build_id()),
+                build_id: hex(&header.build_id()),
             }),
             profiles: slot.map_or_else(Vec::new, |(_, slot)| {
                 slot.profiles()
@@ -231,7 +280,7 @@ fn file_report(file: &File<'_>, pages: &Pages) -> FileReport {
             _ => "path",
         },
         path: String::from_utf8_lossy(file.path()).into_owned(),
-        build_id: hex(file.build_id()),
+        build_id: hex(&file.build_id()),
         first_page: file.record.first_page,
         page_count: file.record.page_count,
         pages_total: pages.total,
@@ -256,16 +305,4 @@ pub fn percent(part: u64, all: u64) -> f64 {
         0 => 0.0,
         all => (part as f64 * 1000.0 / all as f64).round() / 10.0,
     }
-}
-
-/// `id` in hexadecimal, if there is one.
-fn hex(id: BuildId) -> Option<String> {
-    let bytes = id.as_bytes();
-    (!bytes.is_empty()).then(|| {
-        bytes.iter().fold(String::new(), |mut text, byte| {
-            // Writing to a string does not fail.
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
-    })
 }

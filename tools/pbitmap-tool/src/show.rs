@@ -14,13 +14,14 @@ use pbitmap_core::{format::slot::SlotHeader, policy::profile::Choice};
 
 use crate::{
     capacity::ProfileBy,
-    check::{describe, exit_code, notes},
+    check::{describe, exit_code, notes, place},
     date::date,
-    inspect::{Inspection, State},
+    inspect::{Inspection, Outside, State},
     page_map,
     printable::printable,
     report::{percent, ProfileReport, Report},
     selection::{self, Selection},
+    store::Store,
     system::System,
     table::{self, grouped},
     target::Target,
@@ -69,6 +70,10 @@ pub struct Options {
     #[arg(long, value_name = "PATH")]
     pub file: Option<String>,
 
+    /// Look only there [default: where the kernel takes it from]
+    #[arg(long, value_name = "WHERE", value_enum)]
+    pub store: Option<Store>,
+
     /// Draw with ASCII characters, as is also done where the locale is not UTF-8
     #[arg(long)]
     pub ascii: bool,
@@ -91,7 +96,11 @@ pub fn show(options: &Options, system: &System, out: &mut dyn Write) -> Result<u
     let path = options.path.as_path();
     let target = Target::open(path)?;
     let contents = target.contents()?;
-    let inspection = Inspection::new(&contents)?;
+    let outside = Outside::of(&target, &contents, Some(system))?;
+    let mut inspection = Inspection::new(&contents)?.with(&outside);
+    if let Some(store) = options.store {
+        inspection = inspection.only(store);
+    }
     let selection = match inspection.slot() {
         Some((_, slot)) => {
             let (profile, file) = (options.profile.as_deref(), options.file.as_deref());
@@ -101,7 +110,7 @@ pub fn show(options: &Options, system: &System, out: &mut dyn Write) -> Result<u
     };
     let gap_pages = options.gap.unwrap_or_else(|| system.gap_pages());
     if options.json {
-        let report = Report::new(path, &inspection, gap_pages);
+        let report = Report::new(path, &inspection, &outside, gap_pages);
         serde_json::to_writer_pretty(&mut *out, &report)?;
         writeln!(out)?;
     } else if options.pages {
@@ -113,15 +122,20 @@ pub fn show(options: &Options, system: &System, out: &mut dyn Write) -> Result<u
     } else {
         writeln!(out, "{}", path.display())?;
         let mut line = |name: &str, text: &str| writeln!(out, "  {name:<10} {text}");
-        match inspection.state() {
-            State::Valid => line("state", "valid and armed")?,
-            _ => line("state", &describe(&inspection))?,
+        let store = inspection.store().filter(|store| *store != Store::Section);
+        match (inspection.state(), store) {
+            (State::Valid, None) => line("state", "valid and armed")?,
+            (State::Valid, Some(_)) => line("state", "valid")?,
+            _ => line("state", &describe(&inspection, &outside))?,
         }
-        for note in notes(&target, &inspection) {
-            line("note", note)?;
+        if store.is_some() {
+            line("store", &place(store, &outside))?;
+        }
+        for note in notes(&target, &inspection, &outside) {
+            line("note", &note)?;
         }
         if let Some(selection) = selection {
-            let report = Report::new(path, &inspection, gap_pages);
+            let report = Report::new(path, &inspection, &outside, gap_pages);
             write!(out, "{}", summary(&report, &selection, options, gap_pages))?;
         }
     }

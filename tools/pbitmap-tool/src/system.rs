@@ -4,7 +4,9 @@
 
 use std::{
     collections::BTreeMap,
+    ffi::OsStr,
     fs, io,
+    os::unix::ffi::OsStrExt as _,
     path::{Path, PathBuf},
 };
 
@@ -140,6 +142,16 @@ impl System {
         gap.ok()
             .and_then(|gap| u32::try_from(gap).ok())
             .unwrap_or(DEFAULT_GAP_PAGES)
+    }
+
+    /// The directory in which the kernel keeps bitmaps of programs that it cannot write to, if
+    /// there is one.
+    pub fn directory(&self) -> Option<PathBuf> {
+        let setting = fs::read(self.sysctls().join(format!("{PREFIX}dir"))).ok()?;
+        let path = setting.strip_suffix(b"\n").unwrap_or(&setting);
+        let path = Path::new(OsStr::from_bytes(path));
+        let inside = path.strip_prefix("/").ok()?;
+        Some(self.root.join(inside))
     }
 
     /// The file `name` of the module in debugfs.

@@ -131,8 +131,8 @@ impl Target {
 }
 
 impl Facts {
-    /// Whether the file may be replaced by an edited copy.
-    pub fn check(&self, break_hard_links: bool) -> Result<(), Refused> {
+    /// Whether the attributes of the file may be changed.
+    pub fn check_attributes(&self) -> Result<(), Refused> {
         let has = |attribute, flag| {
             self.attributes.contains(attribute)
                 || self.flags.is_some_and(|flags| flags.contains(flag))
@@ -143,6 +143,12 @@ impl Facts {
         if has(StatxAttributes::APPEND, IFlags::APPEND) {
             return Err(Refused::AppendOnly);
         }
+        Ok(())
+    }
+
+    /// Whether the file may be replaced by an edited copy.
+    pub fn check(&self, break_hard_links: bool) -> Result<(), Refused> {
+        self.check_attributes()?;
         if self.attributes.contains(StatxAttributes::VERITY) {
             return Err(Refused::Verity);
         }

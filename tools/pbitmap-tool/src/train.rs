@@ -19,7 +19,7 @@ use serde::Serialize;
 
 use crate::{
     check::{describe, exit_code, notes},
-    inspect::{Inspection, State},
+    inspect::{Inspection, Outside, State},
     interrupt::Interrupt,
     launch::{Launch, POLL},
     programs::{Program, Programs},
@@ -221,7 +221,9 @@ fn refuse(program: &Path, system: &System) -> Result<Option<u8>> {
     let shown = program.display();
     let target = Target::open(program).with_context(|| shown.to_string())?;
     let contents = target.contents()?;
+    let outside = Outside::of(&target, &contents, Some(system))?;
     let inspection = Inspection::new(&contents).with_context(|| shown.to_string())?;
+    let inspection = inspection.with(&outside);
     let state = inspection.state();
     if state == State::NotAnnotated {
         eprintln!(
@@ -232,10 +234,10 @@ fn refuse(program: &Path, system: &System) -> Result<Option<u8>> {
         return Ok(Some(exit_code(state)));
     }
     if state != State::Valid {
-        eprintln!("pbitmap-tool: {shown}: {}", describe(&inspection));
+        eprintln!("pbitmap-tool: {shown}: {}", describe(&inspection, &outside));
         return Ok(Some(exit_code(state)));
     }
-    for note in notes(&target, &inspection) {
+    for note in notes(&target, &inspection, &outside) {
         eprintln!("pbitmap-tool: {shown}: warning: {note}");
     }
     if let Some(reason) = target.facts()?.never_updated() {
@@ -381,8 +383,9 @@ impl Known {
         let target = Target::open(program).with_context(|| program.display().to_string())?;
         let programs = Programs::read(system)?;
         let contents = target.contents()?;
-        let inspection = Inspection::new(&contents)?;
-        let report = Report::new(program, &inspection, system.gap_pages());
+        let outside = Outside::of(&target, &contents, Some(system))?;
+        let inspection = Inspection::new(&contents)?.with(&outside);
+        let report = Report::new(program, &inspection, &outside, system.gap_pages());
         // Of those with the same time, the first in the table.
         let used_last = report
             .profiles

@@ -14,5 +14,6 @@ mod other_tools;
 mod remove;
 mod show;
 mod status;
+mod stores;
 mod train;
 mod world;

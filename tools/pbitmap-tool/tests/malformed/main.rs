@@ -14,7 +14,7 @@ use pbitmap_core::format::{PF_PBITMAP, SHT_PRESENT_BITMAP};
 use pbitmap_tool::{
     elf_edit::{self, find_undo, Undo},
     image::{Image, Unsupported},
-    inspect::{Inspection, State},
+    inspect::{Inspection, Outside, State},
     page_map,
     report::Report,
     selection::Selection,
@@ -53,9 +53,10 @@ fn look(file: &[u8]) {
     let Ok(inspection) = Inspection::new(file) else {
         return;
     };
-    let report = Report::new(Path::new("file"), &inspection, 16);
+    let outside = Outside::default();
+    let report = Report::new(Path::new("file"), &inspection, &outside, 16);
     serde_json::to_string(&report).unwrap();
-    pbitmap_tool::check::describe(&inspection);
+    pbitmap_tool::check::describe(&inspection, &outside);
     if let Some((_, slot)) = inspection.slot() {
         for key in ["default", "program"] {
             let selection = Selection::find(&slot, Some(key), None).unwrap();

@@ -10,7 +10,7 @@ use pbitmap_core::{
     format::{
         bitmap::{self, Bitmap},
         elf::{ProgramHeader, RawHeader, SectionHeader, EM_X86_64, ET_EXEC, PT_GNU_STACK, PT_LOAD},
-        slot::{self, FileIdentity, Identity},
+        slot::{self, FileIdentity, Identity, Slot},
         update::{update, Key, Run, Seen},
     },
     policy::merge::Merge,
@@ -256,6 +256,17 @@ pub(crate) fn record_run(file: &mut [u8], run: &Run<'_>, files: &[(&str, &[usize
     let inspection = Inspection::new(&*file).unwrap();
     let section = inspection.section.unwrap();
     let range = section.offset as usize..(section.offset + section.len) as usize;
+    let identity: Identity = inspection.identity;
+    let (index, new) = {
+        let (index, old) = slot::choose(&file[range.clone()], &identity).unwrap();
+        (1 - index, recorded_slot(&old, run, files))
+    };
+    let at = range.start + index * new.len();
+    file[at..][..new.len()].copy_from_slice(&new);
+}
+
+/// The slot that follows `old`.
+pub(crate) fn recorded_slot(old: &Slot<'_>, run: &Run<'_>, files: &[(&str, &[usize])]) -> Vec<u8> {
     let bitmaps: Vec<[u8; 512]> = files
         .iter()
         .map(|(_, pages)| {
@@ -275,15 +286,9 @@ pub(crate) fn record_run(file: &mut [u8], run: &Run<'_>, files: &[(&str, &[usize
         },
         pages: Bitmap::new(bitmap, 4096),
     });
-    let identity: Identity = inspection.identity;
-    let mut new = vec![0; range.len() / 2];
-    let index = {
-        let (index, old) = slot::choose(&file[range.clone()], &identity).unwrap();
-        update(&old, &mut new, run, seen).unwrap();
-        1 - index
-    };
-    let at = range.start + index * new.len();
-    file[at..][..new.len()].copy_from_slice(&new);
+    let mut new = vec![0; old.header().slot_size as usize];
+    update(old, &mut new, run, seen).unwrap();
+    new
 }
 
 /// Bytes as `hexdump -C` shows them.
