@@ -42,6 +42,9 @@ is 'check' 0 "$(status_of tool check "$file")"
 is 'run, then open for writing' 'ok=300 killed=0 ETXTBSY=0 other=0' \
 	"$(execs loop-open 300 "$file" t:0-7 -- r:0-7 2>&1)"
 settle
+is 'run, then open for writing without waiting' 'ok=300 killed=0 ETXTBSY=0 other=0' \
+	"$(execs loop-try 300 "$file" t:0-7 -- r:0-7 2>&1)"
+settle
 
 # A running program cannot be opened for writing, and a write of its bitmap in
 # between does not change that.

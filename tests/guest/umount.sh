@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # A recorded program does not keep its filesystem busy: not after it has ended,
-# not when it was deleted while it ran. A frozen filesystem stops no program.
+# not when it was deleted while it ran.
 #
 # needs: module tool
 # smp: 1
@@ -65,15 +65,5 @@ settle
 mount "$SCRATCH_DEV" "$MNT"
 is 'lazy umount: check' 0 "$(status_of tool check "$MNT/small")"
 
-# Frozen: execve(), the program and its end must not wait for the thaw.
-fsfreeze -f "$MNT"
-timeout 20 "$MNT/small" t:3-9 exit:6
-frozen=$?
-timeout 20 "$MNT/small" t:5-11 exit:7
-frozen+=" $?"
-fsfreeze -u "$MNT"
-is 'frozen filesystem: status' '6 7' "$frozen"
-settle
-is 'frozen filesystem: check after the thaw' 0 "$(status_of tool check "$MNT/small")"
 umount "$MNT"
 e2fsck -fn "$SCRATCH_DEV" >"$WORK/fsck.log" 2>&1 && pass 'e2fsck' || fail "e2fsck: $(tail -n 3 "$WORK/fsck.log")"
