@@ -33,11 +33,12 @@ bool pbm_is_cached(struct address_space *mapping, pgoff_t first, unsigned long p
 			/* A full leaf needs no look at each of its slots. */
 			if (!xas_not_node(node) && !node->shift &&
 			    node->count == XA_CHUNK_SIZE && !node->nr_values) {
-				unsigned long rest = XA_CHUNK_MASK - xas.xa_offset;
-				unsigned long skip = min(left - 1, rest);
+				/* Not xa_offset, which is that of a large folio's first page. */
+				unsigned long at = xas.xa_index & XA_CHUNK_MASK;
+				unsigned long skip = min(left - 1, XA_CHUNK_MASK - at);
 
 				xas.xa_index += skip;
-				xas.xa_offset += skip;
+				xas.xa_offset = at + skip;
 				left -= skip;
 			}
 			if (!--left)
