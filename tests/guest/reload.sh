@@ -55,7 +55,7 @@ is 'all bytes outside the section' "$outside" "$(elf outside "$file")"
 module_load
 running=()
 for n in 1 2 3 4 5 6; do
-	"$file" "t:0-$n" msleep:1200 "d:0-$n" "exit:$n" &
+	"$file" "t:0-$n" msleep:3000 "d:0-$n" "exit:$n" &
 	running+=($!)
 done
 for _ in $(seq 100); do
@@ -94,6 +94,7 @@ wait
 
 # A program that was started before insmod, and ends after it.
 "$file" t:0-3 msleep:300 exit:4 &
+executes $! "$file"
 module_load
 wait $!
 is 'started before insmod: status' 4 $?
