@@ -178,8 +178,9 @@ impl<T: Watcher> RepeatedWork for Watch<T> {
         let Some(space) = Space::of_current(&self.mm) else {
             return;
         };
-        let earlier = self.in_calls.iter().map(|slot| slot.xchg(0, Relaxed));
-        for address in earlier.filter(|earlier| *earlier != 0).chain([address]) {
+        let in_calls = self.in_calls.iter().map(|slot| slot.xchg(0, Relaxed));
+        let earlier = in_calls.filter(|address| *address != 0);
+        for address in Iterator::chain(earlier, [address]) {
             self.watcher
                 .faulted(&space, address, self.missed.load(Relaxed));
         }
