@@ -1,59 +1,143 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Which files may be updated, and on whose behalf.
+//! Which bitmaps may be updated, where, and on whose behalf.
 //!
-//! Anybody who may execute a file has its bitmap used. It is updated only for a user who could
-//! write the file anyway, who so gains nothing; and only where writing a file that is being
-//! executed is known to do no harm.
+//! Anybody who may execute a file has its bitmap used. It is updated for a user who could write the
+//! file anyway, who so gains nothing; for others only as `vm.pbitmap_update_policy` says. And a file
+//! is written only where that is known to do no harm.
 
 use super::{
+    crew,
     stats::Reason,
-    sys::file::{
-        self,
-        Inode,
-        Path, //
+    store::{
+        folder::Folder,
+        Place, //
     },
+    sys::{
+        cred,
+        file::{
+            Inode,
+            Path, //
+        },
+    },
+    sysctl,
 };
-use kernel::{
-    fs::File,
-    prelude::*, //
-};
+use kernel::prelude::*;
 
 /// Filesystems on which writing in place was tested: allocated blocks of a file that runs.
 const FILESYSTEMS: [&CStr; 3] = [c"ext4", c"xfs", c"btrfs"];
 
-/// Whether `file` may be updated on behalf of current. Asked at exec, where current is still the
-/// user who runs the program, and again as that user when the recording is written.
-pub(crate) fn may_update(file: &File, inode: &Inode) -> Result<(), Reason> {
-    let filesystem = file::filesystem(file);
-    if !FILESYSTEMS
-        .iter()
-        .any(|name| name.to_bytes() == filesystem.to_bytes())
-    {
-        return Err(Reason::Filesystem);
+/// Seconds between two updates of a bitmap on behalf of users who may not write the file.
+const OTHERS_INTERVAL: u32 = 60;
+
+/// `vm.pbitmap_update_policy`: members of the group `vm.pbitmap_update_gid`.
+const MEMBERS: u32 = 1;
+
+/// `vm.pbitmap_update_policy`: whoever may execute the file.
+const ANYBODY: u32 = 2;
+
+/// On whose account a bitmap is updated.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Account {
+    /// The user's, who could write the file.
+    User,
+    /// The kernel's, on behalf of a user who could not.
+    Kernel,
+}
+
+/// How a bitmap may be updated.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Permit {
+    /// Where it is written.
+    pub(crate) place: Place,
+    /// By whom.
+    pub(crate) account: Account,
+}
+
+impl Permit {
+    /// Seconds from one update to the next.
+    pub(crate) fn interval(&self) -> u64 {
+        let interval = sysctl::update_interval();
+        match self.account {
+            Account::User => interval,
+            Account::Kernel => interval.max(OTHERS_INTERVAL),
+        }
+        .into()
     }
-    let refused = [
+}
+
+/// Whether, how and where the bitmap of the file at `path` may be updated on behalf of current. It
+/// travels with the file in the place `travels`; to the folder it can go only if it `has_build_id`.
+///
+/// Asked at exec, where current is still the user who runs the program, and again as that user when
+/// the recording is written.
+pub(crate) fn may_update(
+    path: &Path,
+    inode: &Inode,
+    travels: Place,
+    has_build_id: bool,
+) -> Result<Permit, Reason> {
+    let never = [
         (inode.is_setid(), Reason::Setid),
-        (
-            inode.is_immutable() || inode.is_append_only(),
-            Reason::Immutable,
-        ),
-        (inode.is_verity(), Reason::Verity),
         (inode.is_swapfile(), Reason::Swapfile),
-        (inode.is_measured(), Reason::Measured),
         (inode.is_dax(), Reason::Dax),
         (inode.is_encrypted(), Reason::Encrypted),
     ];
-    for (found, reason) in refused {
-        if found {
-            return Err(reason);
+    if let Some((_, reason)) = never.into_iter().find(|(found, _)| *found) {
+        return Err(reason);
+    }
+    let (place, is_own) = match may_be_written(path, inode, travels) {
+        Ok(()) => (travels, path.may_write().is_ok()),
+        Err(reason) if Folder::configured().is_none() => return Err(reason),
+        Err(_) if !has_build_id => return Err(Reason::NoBuildId),
+        // Nobody can write it as it is; its owner could if it were elsewhere.
+        Err(_) => (Place::Folder, path.is_owner()),
+    };
+    let account = if is_own {
+        Account::User
+    } else {
+        let is_entitled = match sysctl::update_policy() {
+            MEMBERS => cred::is_member(sysctl::update_gid()),
+            ANYBODY => true,
+            _ => false,
+        };
+        if !is_entitled {
+            return Err(Reason::NotWritable);
+        }
+        Account::Kernel
+    };
+    Ok(Permit { place, account })
+}
+
+/// Whether anybody may write the bitmap to where it travels.
+fn may_be_written(path: &Path, inode: &Inode, travels: Place) -> Result<(), Reason> {
+    let filesystem = path.filesystem();
+    let known = match travels {
+        // The filesystem replaces an attribute by itself. One that is stacked would copy the file.
+        Place::Attribute => crew::is_local(filesystem),
+        Place::Section | Place::Folder => FILESYSTEMS
+            .iter()
+            .any(|name| name.to_bytes() == filesystem.to_bytes()),
+    };
+    if !known {
+        return Err(Reason::Filesystem);
+    }
+    if path.is_read_only() {
+        return Err(Reason::ReadOnly);
+    }
+    if inode.is_immutable() || inode.is_append_only() {
+        return Err(Reason::Immutable);
+    }
+    // Of these the content counts, and an attribute is none of it.
+    if travels != Place::Attribute {
+        if inode.is_verity() {
+            return Err(Reason::Verity);
+        }
+        if inode.is_measured() {
+            return Err(Reason::Measured);
         }
     }
-    match file::may_write(file) {
-        Ok(()) => Ok(()),
-        Err(error) if error == EROFS => Err(Reason::ReadOnly),
-        Err(_) => Err(Reason::NotWritable),
-    }
+    Ok(())
 }
 
 /// What is checked only when there is something to write, because it costs more.

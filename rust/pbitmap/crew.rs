@@ -395,7 +395,7 @@ fn admit(known: &Known, found: Path) -> Result<Path, Refusal> {
     if !inode.is_regular() || !known.is(&inode) {
         return Err(Reason::LibraryChanged.into());
     }
-    if !is_local(found.filesystem()) || inode.is_dax() {
+    if !is_local(found.data_filesystem()) || inode.is_dax() {
         return Err(Reason::LibraryFilesystem.into());
     }
     found.may_read().map_err(|_| Reason::LibraryUnreadable)?;

@@ -28,7 +28,7 @@ use super::{
         Reason,
         Refusal, //
     },
-    store::section::Section,
+    store,
     sys::{
         cred,
         exec::{
@@ -53,6 +53,7 @@ use super::{
     writeback::Writer,
 };
 use kernel::{
+    cred::Credential,
     prelude::*,
     sync::{
         aref::ARef,
@@ -76,6 +77,8 @@ pub(crate) struct Engine {
     rooms: Arc<Rooms>,
     pool: Pool,
     early_faults: Waiter,
+    /// The kernel's own account.
+    kernel: ARef<Credential>,
 }
 
 impl Engine {
@@ -83,6 +86,7 @@ impl Engine {
     pub(crate) fn new() -> Result<Arc<Self>> {
         let name = c"pbitmap";
         let programs = Arc::pin_init(Programs::new(), GFP_KERNEL)?;
+        let kernel = cred::of_kernel()?;
         let reaper = Arc::pin_init(
             Chore::new(Reaper::new(), name, kernel::static_lock_class!()),
             GFP_KERNEL,
@@ -97,7 +101,7 @@ impl Engine {
         )?;
         let writer = Arc::pin_init(
             Chore::new(
-                Writer::new(programs.clone()),
+                Writer::new(programs.clone(), kernel.clone()),
                 name,
                 kernel::static_lock_class!(),
             ),
@@ -124,6 +128,7 @@ impl Engine {
             rooms: Arc::new(rooms, GFP_KERNEL)?,
             pool: Pool::new(name, THREADS, kernel::static_lock_class!())?,
             early_faults: Waiter::new(),
+            kernel,
         };
         Ok(Arc::new(engine, GFP_KERNEL)?)
     }
@@ -157,16 +162,16 @@ impl Engine {
     /// Uses and records the bitmap of an ELF file; [`None`] if it has no marker.
     fn start(&self, exec: &Exec<'_>, header: &Header) -> Result<Option<()>, Refusal> {
         let file = exec.file();
-        let inode = Inode::of(file);
-        let Some(section) = Section::find(file, inode.size(), header, exec.head())? else {
+        let Some(stored) = store::find(file, header, exec.head(), &self.kernel)? else {
             return Ok(None);
         };
-        Counter::Armed.add(1);
-        let (_, stored) = section.read(file)?;
         let no_memory = |_| Reason::NoRecorder;
-        let slot = stored.slot()?;
+        let inode = Inode::of(file);
+        let slot = stored.loaded.slot()?;
         let mode = Mode::of(exec, slot.header().profile_by).map_err(no_memory)?;
         let files = launch::wanted_files(&slot, &mode, &inode)?;
+        let has_build_id = !slot.header().build_id().as_bytes().is_empty();
+        let permit = access::may_update(&Path::of(file), &inode, stored.travels, has_build_id);
         let launch = Launch::new(
             &inode,
             file::last_change(file),
@@ -175,7 +180,7 @@ impl Engine {
             files,
             cred::current(),
             ARef::from(&**kernel::current!()),
-            access::may_update(file, &inode),
+            permit,
         );
         let launch = Arc::new(launch, GFP_KERNEL).map_err(no_memory)?;
         Counter::Used.add(1);
@@ -216,13 +221,13 @@ impl Engine {
             Some(Err(refusal)) => (None, Err(refusal)),
             None => (None, Ok(())),
         };
-        let updatable = launch.updatable;
+        let permit = launch.permit;
         if sysctl::early_fault() != 0 && advice.prefetch {
             // Without it the program faults as it would anyway.
             let _ = early_fault::arm(exec.mm(), launch, watch, &self.early_faults);
         }
         result?;
-        updatable?;
+        permit?;
         Ok(Some(()))
     }
 

@@ -6,6 +6,7 @@
 //! going.
 
 use super::{
+    access::Permit,
     format::{
         bitmap::Bitmap,
         slot::{
@@ -20,7 +21,7 @@ use super::{
         Reason,
         Refusal, //
     },
-    store::section::Loaded,
+    store::Stored,
     sys::file::{
         Identity,
         Inode, //
@@ -77,7 +78,7 @@ pub(crate) struct Launch {
     /// When that file had last been changed.
     pub(crate) last_change: u64,
     /// What was stored for it.
-    pub(crate) stored: Loaded,
+    pub(crate) stored: Stored,
     /// The mode that it is started in.
     pub(crate) mode: Mode,
     /// The files, the executable first.
@@ -86,8 +87,8 @@ pub(crate) struct Launch {
     pub(crate) user: ARef<Credential>,
     /// The task that runs it at first.
     pub(crate) task: ARef<Task>,
-    /// Whether its user may have the bitmap updated.
-    pub(crate) updatable: Result<(), Reason>,
+    /// Whether and how its user may have the bitmap updated.
+    pub(crate) permit: Result<Permit, Reason>,
     /// Pages that were in memory, and pages that were read for it.
     cached: Atomic<u64>,
     asked: Atomic<u64>,
@@ -100,12 +101,12 @@ impl Launch {
     pub(crate) fn new(
         inode: &Inode,
         last_change: u64,
-        stored: Loaded,
+        stored: Stored,
         mode: Mode,
         files: KVVec<Known>,
         user: ARef<Credential>,
         task: ARef<Task>,
-        updatable: Result<(), Reason>,
+        permit: Result<Permit, Reason>,
     ) -> Self {
         Self {
             executable: inode.identity(),
@@ -115,7 +116,7 @@ impl Launch {
             files,
             user,
             task,
-            updatable,
+            permit,
             cached: Atomic::new(0),
             asked: Atomic::new(0),
             over: Atomic::new(0),
@@ -128,6 +129,11 @@ impl Launch {
         self.files
             .iter()
             .find(|known| known.identity.is_met_by(&identity))
+    }
+
+    /// Whether `inode` is the executable, with the same content.
+    pub(crate) fn is_of(&self, inode: &Inode) -> bool {
+        self.executable == inode.identity() && self.files.first().is_some_and(|own| own.is(inode))
     }
 
     /// Nothing need be read for it any more.

@@ -19,6 +19,7 @@ use super::{
     sysctl,
 };
 use kernel::{
+    fmt,
     new_mutex,
     prelude::*,
     rbtree::RBTree,
@@ -201,9 +202,8 @@ impl Show for ProgramsFile {
             };
             seq_print!(
                 to,
-                "{}:{}\t{ino}\t{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}\t{reason}\t",
-                dev >> MINOR_BITS,
-                dev & ((1 << MINOR_BITS) - 1),
+                "{}\t{ino}\t{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}\t{reason}\t",
+                Device(*dev),
                 program.runs,
                 program.wanted,
                 program.cached,
@@ -225,5 +225,14 @@ impl Show for ProgramsFile {
     }
 }
 
-/// Bits of a minor number in the kernel's own device numbers.
-const MINOR_BITS: u32 = 20;
+/// A device number of the kernel's own, written for people.
+pub(crate) struct Device(pub(crate) u64);
+
+impl fmt::Display for Device {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        /// Bits of a minor number.
+        const MINOR: u32 = 20;
+
+        write!(to, "{}:{}", self.0 >> MINOR, self.0 & ((1 << MINOR) - 1))
+    }
+}

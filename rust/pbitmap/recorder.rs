@@ -200,21 +200,24 @@ impl Recorder {
             hits: hits.try_into().unwrap_or(u32::MAX),
             now: time::seconds(),
         };
-        let stored = launch.stored.slot()?;
+        let stored = launch.stored.loaded.slot()?;
         let changed = !update::is_stored(&stored, &run, capture.files());
         Counter::Recordings.add(1);
         Counter::RecordedPages.add(capture.pages());
         Counter::Hits.add(hits);
         Counter::Waste.add(wanted.saturating_sub(hits));
         trace::record(launch.executable, capture.pages(), changed);
-        if let Err(reason) = launch.updatable {
-            // Counted at exec.
-            let refusal = Refusal::from(reason);
-            self.rooms
-                .programs
-                .not_written(&launch.executable, refusal.name());
-            return Ok(None);
-        }
+        let permit = match launch.permit {
+            Ok(permit) => permit,
+            Err(reason) => {
+                // Counted at exec.
+                let refusal = Refusal::from(reason);
+                self.rooms
+                    .programs
+                    .not_written(&launch.executable, refusal.name());
+                return Ok(None);
+            }
+        };
         if !changed {
             Counter::Unchanged.add(1);
             self.rooms
@@ -222,8 +225,7 @@ impl Recorder {
                 .not_written(&launch.executable, "unchanged");
             return Ok(None);
         }
-        let interval = u64::from(sysctl::update_interval());
-        if !window::is_due(stored.header().updated, time::seconds(), interval) {
+        if !window::is_due(stored.header().updated, time::seconds(), permit.interval()) {
             Counter::RateLimited.add(1);
             self.rooms
                 .programs
@@ -232,6 +234,7 @@ impl Recorder {
         }
         Ok(Some(Recording {
             launch: launch.clone(),
+            permit,
             capture,
             wanted,
             hits,

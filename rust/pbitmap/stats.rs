@@ -35,10 +35,14 @@ named! {
     Counter {
         /// 64-bit ELF files of this machine that exec looked at.
         Execs = "execs",
-        /// Those with the marker.
+        /// Those with an attribute, or with the marker and a section.
         Armed = "armed",
         /// Those whose bitmap was applied.
         Used = "used",
+        /// Bitmaps found in an attribute.
+        UsedAttribute = "used_attribute",
+        /// Bitmaps found in the folder, that were in force.
+        UsedFolder = "used_folder",
         /// Pages that bitmaps named.
         PagesWanted = "pages_wanted",
         /// Pages of the planned runs that were cached already.
@@ -69,6 +73,10 @@ named! {
         Superseded = "superseded",
         /// Bitmaps written.
         Writes = "writes",
+        /// Those of them on behalf of a user who may not write the file.
+        WritesForOthers = "writes_for_others",
+        /// Those of them in the folder.
+        WritesFolder = "writes_folder",
         /// Bitmaps for parts of which there was no room.
         NoRoom = "no_room",
         /// Writes that the filesystem failed.
@@ -110,6 +118,10 @@ named! {
         Dax = "dax",
         /// fscrypt.
         Encrypted = "encrypted",
+        /// The bitmap goes to the folder, and the program has no build id.
+        NoBuildId = "no_build_id",
+        /// Somebody else than root could have written the folder, or a file in it.
+        FolderUnsafe = "folder_unsafe",
         /// Somebody has it open for writing.
         Busy = "busy",
         /// The filesystem is frozen.

@@ -3,8 +3,10 @@
 //! The knobs `vm.pbitmap_*`. `Documentation/admin-guide/pbitmap.rst` describes them for users.
 
 use super::sys::sysctl::{
+    self,
     Knob,
-    Registration, //
+    Registration,
+    PATH_LEN, //
 };
 use kernel::{
     prelude::*,
@@ -40,7 +42,7 @@ macro_rules! knobs {
                     min: const { &($min as u32) },
                     max: const { &($max as u32) },
                 },
-            )+])
+            )+], c"pbitmap_dir")
         }
     };
 }
@@ -64,8 +66,33 @@ knobs! {
     merge: c"pbitmap_merge" = 2 in 0..=2;
     /// 0: all is read inline, at exec. 1: what fits the device's queue is. 2: nothing is.
     background: c"pbitmap_background" = 1 in 0..=2;
+    /// Who may have a bitmap updated. 0: who could write the file. 1: also the members of
+    /// `update_gid`. 2: whoever may execute it.
+    update_policy: c"pbitmap_update_policy" = 0 in 0..=2;
+    /// The group of `update_policy` 1.
+    update_gid: c"pbitmap_update_gid" = 0 in 0..=4294967294;
     /// 1: programs that gain nothing are left alone for a while; 0: each start is treated alike.
     backoff: c"pbitmap_backoff" = 1 in 0..=1;
+}
+
+/// A path.
+pub(crate) struct Text([u8; PATH_LEN]);
+
+impl Text {
+    /// Whether there is none.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.starts_with(&[0])
+    }
+
+    /// It with its end.
+    pub(crate) fn as_c_str(&self) -> &CStr {
+        CStr::from_bytes_until_nul(&self.0).unwrap_or_default()
+    }
+}
+
+/// The folder for bitmaps of programs that cannot be written.
+pub(crate) fn dir() -> Text {
+    Text(sysctl::path())
 }
 
 /// Logs a line if `vm.pbitmap_enabled` is 2.

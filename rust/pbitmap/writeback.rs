@@ -8,7 +8,11 @@
 //! The lock of the queue is a leaf; nothing but the list is touched under it.
 
 use super::{
-    access,
+    access::{
+        self,
+        Account,
+        Permit, //
+    },
     capture::Capture,
     format::{
         elf::Header,
@@ -20,15 +24,23 @@ use super::{
     },
     launch::Launch,
     policy::window,
-    programs::Programs,
+    programs::{
+        Device,
+        Programs, //
+    },
     recorder,
     stats::{
         Counter,
         Reason,
         Refusal, //
     },
-    store::section::{
-        Section,
+    store::{
+        self,
+        folder::Folder,
+        section::Section,
+        xattr,
+        Loaded,
+        Place,
         WriteError, //
     },
     sys::{
@@ -45,9 +57,11 @@ use super::{
     sysctl,
 };
 use kernel::{
+    cred::Credential,
     new_mutex,
     prelude::*,
     sync::{
+        aref::ARef,
         atomic::{
             Atomic,
             Relaxed, //
@@ -64,6 +78,8 @@ const MAX_WAITING: usize = 256;
 pub(crate) struct Recording {
     /// The start that was recorded.
     pub(crate) launch: Arc<Launch>,
+    /// How it may be written.
+    pub(crate) permit: Permit,
     /// What was touched, and where the executable is.
     pub(crate) capture: Capture,
     /// Pages that were wanted.
@@ -100,15 +116,17 @@ pub(crate) struct Writer {
     /// Recordings that wait or are being written.
     pending: Atomic<u64>,
     programs: Arc<Programs>,
+    kernel: ARef<Credential>,
 }
 
 impl Writer {
-    /// Nothing to write.
-    pub(crate) fn new(programs: Arc<Programs>) -> impl PinInit<Self> {
+    /// Nothing to write. What is not written as its user is written as `kernel`.
+    pub(crate) fn new(programs: Arc<Programs>, kernel: ARef<Credential>) -> impl PinInit<Self> {
         pin_init!(Self {
             waiting <- new_mutex!(KVVec::new()),
             pending: Atomic::new(0),
             programs,
+            kernel,
         })
     }
 
@@ -163,9 +181,9 @@ impl work::Run for Writer {
         while let Some(recording) = self.next() {
             let executable = recording.launch.executable;
             let pages = recording.capture.pages();
-            let reason = match write(&recording) {
+            let reason = match self.write(&recording) {
                 Ok(Written::Generation(generation)) => {
-                    Counter::Writes.add(1);
+                    count_write(&recording);
                     trace::write(executable, generation, pages, Ok(()));
                     sysctl::log!("wrote {pages} pages, generation {generation}\n");
                     None
@@ -207,63 +225,152 @@ enum Written {
     Not(&'static str),
 }
 
-/// Writes one recording, as its user.
-fn write(recording: &Recording) -> Result<Written, WriteError> {
+impl Writer {
+    /// Writes one recording.
+    fn write(&self, recording: &Recording) -> Result<Written, WriteError> {
+        let cred = match recording.permit.account {
+            Account::User => &recording.launch.user,
+            Account::Kernel => &self.kernel,
+        };
+        match recording.permit.place {
+            Place::Attribute => to_attribute(recording, cred),
+            Place::Section => to_section(recording, cred),
+            Place::Folder => to_folder(recording, &self.kernel),
+        }
+    }
+}
+
+/// Counts what was written, and says so if its user could not have done it.
+fn count_write(recording: &Recording) {
+    let Permit { place, account } = recording.permit;
+    Counter::Writes.add(1);
+    if place == Place::Folder {
+        Counter::WritesFolder.add(1);
+    }
+    if account == Account::Kernel {
+        Counter::WritesForOthers.add(1);
+        let launch = &recording.launch;
+        pr_info!(
+            "bitmap of inode {} on device {} updated on behalf of user {}\n",
+            launch.executable.ino,
+            Device(launch.executable.dev),
+            cred::user(&launch.user)
+        );
+    }
+}
+
+/// Writes one recording to the section, as `cred`.
+fn to_section(recording: &Recording, cred: &Credential) -> Result<Written, WriteError> {
     let launch = &recording.launch;
     let path = &recording.capture.executable;
-    let target = InPlace::open(path, &launch.user).map_err(|error| {
-        Refusal::from(if error == EROFS {
+    let target = InPlace::open(path, cred).map_err(|error| {
+        if error == EROFS {
             Reason::ReadOnly
         } else {
             Reason::NotWritable
-        })
+        }
     })?;
     let inode = Inode::of(target.file());
-    if inode.identity() != launch.executable {
-        return Err(Refusal::from(Reason::Changed).into());
-    }
-    {
-        let _as_user = cred::Override::new(&launch.user);
-        access::may_update(target.file(), &inode).map_err(Refusal::from)?;
-        access::may_write_now(path).map_err(Refusal::from)?;
-    }
+    check(recording, &inode)?;
 
     // The slot in force must outlast a power cut during the write of the other one. Not under the
     // lease: it may take its time.
-    target.sync()?;
-    let writers = target
-        .hold_off_writers()
-        .map_err(|_| Refusal::from(Reason::Busy))?;
+    file::sync(target.file())?;
+    let writers = target.hold_off_writers().map_err(|_| Reason::Busy)?;
     // Edited in place since the program started, it may have another program in it, which this
     // recording does not describe.
     if file::last_change(target.file()) != launch.last_change {
-        return Err(Refusal::from(Reason::Changed).into());
+        return Err(Reason::Changed.into());
     }
     let mut head = [0; Header::SIZE];
-    file::read_exact(target.file(), 0, &mut head).map_err(|_| Refusal::from(Reason::ReadError))?;
+    file::read_exact(target.file(), 0, &mut head).map_err(|_| Reason::ReadError)?;
     let header = Header::parse(&head).map_err(Refusal::from)?;
-    let section = Section::find(target.file(), inode.size(), &header, &head)?
-        .ok_or(Refusal::from(Reason::Changed))?;
+    let section = store::with_program_headers(target.file(), &header, &head, |phdrs| {
+        Section::find(target.file(), inode.size(), &header, phdrs)
+    })?
+    .ok_or(Reason::Changed)?;
     let (index, loaded) = section.read(target.file())?;
-    let slot = loaded.slot()?;
+    write_next(recording, &loaded, |next| {
+        section.write_beside(&target, index, next, &writers)?;
+        Ok(true)
+    })
+}
+
+/// Writes one recording to the attribute, as `cred`.
+fn to_attribute(recording: &Recording, cred: &Credential) -> Result<Written, WriteError> {
+    let path = &recording.capture.executable;
+    check(recording, &path.inode())?;
+    let value = xattr::of_path(path)?.ok_or(Reason::Changed)?;
+    let unpacked = xattr::unpack(&value, &recording.launch.stored.identity)?;
+    write_next(recording, &unpacked.slot, |next| {
+        let _as_writer = cred::Override::new(cred);
+        xattr::write(path, &unpacked, next)
+    })
+}
+
+/// Writes one recording to the folder, as `kernel`.
+fn to_folder(recording: &Recording, kernel: &Credential) -> Result<Written, WriteError> {
+    let stored = &recording.launch.stored;
+    check(recording, &recording.capture.executable.inode())?;
+    let folder = Folder::configured().ok_or(Reason::Changed)?;
+    let _as_kernel = cred::Override::new(kernel);
+    let target = folder.target(stored)?;
+    let base = match &target.current {
+        Some((_, current)) => current,
+        None => &stored.loaded,
+    };
+    write_next(recording, base, |next| {
+        target.write(next)?;
+        Ok(true)
+    })
+}
+
+/// Checks that the executable, with this `inode` now, is the one that was recorded, and that its
+/// user may still have it updated.
+fn check(recording: &Recording, inode: &Inode) -> Result<(), WriteError> {
+    let launch = &recording.launch;
+    let path = &recording.capture.executable;
+    if !launch.is_of(inode) {
+        return Err(Reason::Changed.into());
+    }
+    let _as_user = cred::Override::new(&launch.user);
+    let permit = access::may_update(path, inode, launch.stored.travels, true)?;
+    access::may_write_now(path)?;
+    if permit != recording.permit {
+        return Err(Reason::Changed.into());
+    }
+    Ok(())
+}
+
+/// Has `write` store the slot that follows `old`, unless there is nothing to store. It says whether
+/// there was.
+fn write_next(
+    recording: &Recording,
+    old: &Loaded,
+    write: impl FnOnce(&[u8]) -> Result<bool, WriteError>,
+) -> Result<Written, WriteError> {
+    let slot = old.slot()?;
     let run = recording.run();
     if update::is_stored(&slot, &run, recording.capture.files()) {
         Counter::Unchanged.add(1);
         return Ok(Written::Not("unchanged"));
     }
-    let interval = u64::from(sysctl::update_interval());
+    let interval = recording.permit.interval();
     if !window::is_due(slot.header().updated, run.now, interval) {
         Counter::RateLimited.add(1);
         return Ok(Written::Not("rate_limited"));
     }
-    let mut next = KVVec::from_elem(0, section.slot_size(), GFP_KERNEL).map_err(Error::from)?;
+    let size = slot.header().slot_size as usize;
+    let mut next = KVVec::from_elem(0, size, GFP_KERNEL).map_err(Error::from)?;
     let report =
         update::update(&slot, &mut next, &run, recording.capture.files()).map_err(Refusal::from)?;
+    if !write(&next)? {
+        Counter::Unchanged.add(1);
+        return Ok(Written::Not("unchanged"));
+    }
     if report.files_dropped != 0 || report.files_truncated != 0 || report.profiles_dropped != 0 {
         Counter::NoRoom.add(1);
     }
-    section.write_beside(&target, index, &next, &writers)?;
-    Ok(Written::Generation(
-        SlotHeader::parse(&next).map_err(Refusal::from)?.generation,
-    ))
+    let header = SlotHeader::parse(&next).map_err(Refusal::from)?;
+    Ok(Written::Generation(header.generation))
 }

@@ -12,7 +12,8 @@
 . "$(dirname "$0")/lib.sh"
 
 TRACING=/sys/kernel/tracing/events/pbitmap
-SYSCTLS='enabled early_fault update_interval gap_pages max_pages'
+SYSCTLS='enabled early_fault update_interval gap_pages max_pages window_ms merge background backoff update_policy
+	update_gid dir'
 
 names() { ls -d /proc/sys/vm/pbitmap* /sys/kernel/debug/pbitmap $TRACING /sys/module/pbitmap 2>/dev/null; }
 
@@ -27,8 +28,8 @@ done
 is 'after rmmod' '' "$(names)"
 
 module_load
-is 'defaults that users rely on' '1 1 0' \
-	"$(get_sysctl enabled) $(get_sysctl early_fault) $(get_sysctl update_interval)"
+is 'defaults that users rely on' '1 1 0 0 ' \
+	"$(get_sysctl enabled) $(get_sysctl early_fault) $(get_sysctl update_interval) $(get_sysctl update_policy) $(get_sysctl dir)"
 for name in execs armed used pages_wanted pages_cached pages_read runs early_faulted recordings \
 	recorded_pages unchanged writes write_failed rate_limited recorders_live work_pending faults_watched; do
 	grep -qE "^$name [0-9]+\$" "$STATS" && pass "counter $name" || fail "no counter $name"

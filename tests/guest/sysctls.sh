@@ -50,7 +50,14 @@ takes gap_pages 0 1024 1
 not gap_pages 1025 -1
 takes max_pages 0 1048576 1024
 not max_pages 1048577 -1 4294967297
-for name in enabled gap_pages; do
+takes update_policy 0 1 2
+not update_policy 3 -1
+takes update_gid 0 1000 4294967294
+not update_gid 4294967295 -1
+takes dir /var/lib/pbitmap '/with a blank' "/$(printf '%0254d' 0)" ''
+set_sysctl dir /here
+not dir relative ./here "/$(printf '%0255d' 0)" "/$(printf '%04000d' 0)"
+for name in enabled gap_pages dir; do
 	refuses "nobody else may set vm.pbitmap_$name" 'denied' \
 		setpriv --reuid 1000 --regid 1000 --clear-groups bash -c "echo 1 >$VM/pbitmap_$name"
 done

@@ -207,6 +207,36 @@ pub fn pack(slot: &Slot<'_>, room: usize, buffer: &mut [u8]) -> Result<(usize, L
     }
 }
 
+/// Whether two slots have the same profiles, and these the same files with the same planes. If not
+/// all fits, what is packed may be what was there before.
+pub fn have_same_pages(one: &Slot<'_>, other: &Slot<'_>) -> bool {
+    let has_twin = |profile: Profile<'_>| {
+        other.profiles().any(|twin| {
+            let is_twin = twin.record.kind == profile.record.kind && twin.key() == profile.key();
+            is_twin && have_same_files(one, &profile, other, &twin)
+        })
+    };
+    one.profiles().count() == other.profiles().count() && one.profiles().all(has_twin)
+}
+
+fn have_same_files(
+    one: &Slot<'_>,
+    profile: &Profile<'_>,
+    other: &Slot<'_>,
+    twin: &Profile<'_>,
+) -> bool {
+    let mut twins = other.files(twin);
+    let is_same = |file: File<'_>| {
+        twins.next().is_some_and(|twin| {
+            file.path() == twin.path()
+                && file.identity() == twin.identity()
+                && file.record.page_count == twin.record.page_count
+                && file.planes() == twin.planes()
+        })
+    };
+    one.files(profile).all(is_same) && twins.next().is_none()
+}
+
 /// Packs `slot`, leaving out what `loss` says.
 fn pack_with(slot: &Slot<'_>, room: usize, loss: Loss, buffer: &mut [u8]) -> Result<usize> {
     let limit = room.min(buffer.len());
@@ -309,7 +339,7 @@ impl<'a> Writer<'a> {
     fn bits(&mut self, value: u64, count: u32) -> Result {
         for index in 0..count {
             let byte = self.out.get_mut(self.bit / 8).ok_or(Error::NoRoom)?;
-            if value >> index & 1 != 0 {
+            if (value >> index) & 1 != 0 {
                 *byte |= 1 << (self.bit % 8);
             }
             self.bit = self.bit.saturating_add(1);
@@ -512,7 +542,7 @@ impl<'a> Reader<'a> {
             let byte = *self.bytes.get(self.bit / 8).ok_or(Error::Truncated)?;
             let at = (self.bit % 8) as u32;
             let take = 8u32.saturating_sub(at).min(count.saturating_sub(have));
-            let part = u64::from(byte >> at) & (1 << take) - 1;
+            let part = u64::from(byte >> at) & !(u64::MAX << take);
             value |= part << have;
             have = have.saturating_add(take);
             self.bit = self.bit.saturating_add(take as usize);
@@ -524,7 +554,7 @@ impl<'a> Reader<'a> {
         let len = self.bits(7)? as u32;
         match len {
             0 => Ok(0),
-            1..=64 => Ok(self.bits(len.saturating_sub(1))? | 1 << len.saturating_sub(1)),
+            1..=64 => Ok(self.bits(len.saturating_sub(1))? | (1 << len.saturating_sub(1))),
             _ => Err(Error::BadRecord),
         }
     }
@@ -549,8 +579,8 @@ impl<'a> Reader<'a> {
                 return Err(Error::BadRecord);
             }
         }
-        let high = (self.bits(len)? | 1 << len).saturating_sub(1);
-        Ok(high << parameter | self.bits(parameter)?)
+        let high = (self.bits(len)? | (1 << len)).saturating_sub(1);
+        Ok((high << parameter) | self.bits(parameter)?)
     }
 
     fn bytes(&mut self, most: usize) -> Result<&'a [u8]> {

@@ -11,8 +11,19 @@
 
 #include "shim.h"
 
-void pbm_inode_read(const struct inode *inode, struct pbm_inode *out)
+/*
+ * On a stacked filesystem all that is said of a file is about the one that has its
+ * pages, which is the one that a mapping refers to.
+ */
+static struct inode *pbm_inode(const struct path *path)
 {
+	return d_real_inode(path->dentry);
+}
+
+void pbm_inode_read(const struct path *path, struct pbm_inode *out)
+{
+	const struct inode *inode = pbm_inode(path);
+
 	out->dev = inode->i_sb->s_dev;
 	out->ino = inode->i_ino;
 	out->generation = inode->i_generation;
@@ -28,6 +39,23 @@ void pbm_inode_read(const struct inode *inode, struct pbm_inode *out)
 		     (IS_DAX(inode) ? PBM_INODE_DAX : 0) |
 		     (IS_ENCRYPTED(inode) ? PBM_INODE_ENCRYPTED : 0) |
 		     (inode->i_nlink == 0 ? PBM_INODE_UNLINKED : 0);
+}
+
+/* The name of the filesystem that has the pages. */
+const char *pbm_data_filesystem(const struct path *path)
+{
+	return pbm_inode(path)->i_sb->s_type->name;
+}
+
+struct address_space *pbm_mapping(const struct path *path)
+{
+	return pbm_inode(path)->i_mapping;
+}
+
+/* Where the user opened the file, or the one that it backs. */
+const struct path *pbm_user_path(const struct file *file)
+{
+	return file_user_path(file);
 }
 
 /*
@@ -52,7 +80,8 @@ bool pbm_read_cached(struct file *file, void *to, size_t len, loff_t pos)
 	    len > i_size_read(file_inode(file)) - pos)
 		return false;
 	while (len) {
-		struct folio *folio = filemap_get_folio(file->f_mapping, pos >> PAGE_SHIFT);
+		struct folio *folio = filemap_get_folio(pbm_mapping(&file->f_path),
+							pos >> PAGE_SHIFT);
 		size_t offset, part;
 
 		if (IS_ERR(folio))
@@ -79,6 +108,40 @@ int pbm_may_write(const struct path *path)
 		return -EROFS;
 	return inode_permission(mnt_idmap(path->mnt), d_inode(path->dentry),
 				MAY_WRITE);
+}
+
+bool pbm_is_read_only(const struct path *path)
+{
+	return __mnt_is_readonly(path->mnt);
+}
+
+/* Whether current owns the file, or may do what an owner may. */
+bool pbm_is_owner(const struct path *path)
+{
+	return inode_owner_or_capable(mnt_idmap(path->mnt), d_inode(path->dentry));
+}
+
+/* Whether current is a member of this group of the first user namespace. */
+bool pbm_is_member(u32 gid)
+{
+	const kgid_t group = make_kgid(&init_user_ns, gid);
+
+	return gid_valid(group) && in_egroup_p(group);
+}
+
+/* The user, as the first user namespace knows it. */
+u32 pbm_user(const struct cred *cred)
+{
+	return from_kuid(&init_user_ns, cred->uid);
+}
+
+/*
+ * The value of an extended attribute, or its length if @len is 0. Nobody is asked
+ * whether current may read it.
+ */
+int pbm_attribute_get(const struct path *path, const char *name, void *to, size_t len)
+{
+	return __vfs_getxattr(path->dentry, d_inode(path->dentry), name, to, len);
 }
 
 bool pbm_has_capabilities(const struct path *path)

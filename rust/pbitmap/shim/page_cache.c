@@ -12,7 +12,7 @@
 /* The most pages that one POSIX_FADV_WILLNEED reads; longer ones are cut. */
 unsigned long pbm_readahead_limit(struct file *file)
 {
-	struct backing_dev_info *bdi = inode_to_bdi(file->f_mapping->host);
+	struct backing_dev_info *bdi = inode_to_bdi(pbm_mapping(&file->f_path)->host);
 
 	return max_t(unsigned long, bdi->io_pages, file->f_ra.ra_pages);
 }
@@ -112,7 +112,7 @@ size_t pbm_cached_head(struct file *file, void *to, size_t len)
 /* How many requests the device of @file takes at once; 0 if nobody knows. */
 unsigned int pbm_queue_depth(struct file *file)
 {
-	struct block_device *bdev = file_inode(file)->i_sb->s_bdev;
+	struct block_device *bdev = pbm_mapping(&file->f_path)->host->i_sb->s_bdev;
 
 	return bdev ? bdev_get_queue(bdev)->nr_requests : 0;
 }

@@ -8,6 +8,7 @@
 #define PBITMAP_SHIM_H
 
 #include <linux/bits.h>
+#include <linux/dcache.h>
 #include <linux/fs.h>
 #include <linux/mm_types.h>
 #include <linux/seq_file.h>
@@ -72,12 +73,20 @@ void pbm_binfmt_unregister(void);
 
 size_t pbm_exec_arguments(struct linux_binprm *bprm, void *to, size_t len);
 
-void pbm_inode_read(const struct inode *inode, struct pbm_inode *out);
+void pbm_inode_read(const struct path *path, struct pbm_inode *out);
+const char *pbm_data_filesystem(const struct path *path);
+struct address_space *pbm_mapping(const struct path *path);
+const struct path *pbm_user_path(const struct file *file);
 bool pbm_read_cached(struct file *file, void *to, size_t len, loff_t pos);
 u64 pbm_last_change(struct file *file);
 int pbm_may_write(const struct path *path);
 int pbm_may_read(const struct path *path);
+bool pbm_is_read_only(const struct path *path);
+bool pbm_is_owner(const struct path *path);
+bool pbm_is_member(u32 gid);
+u32 pbm_user(const struct cred *cred);
 bool pbm_has_capabilities(const struct path *path);
+int pbm_attribute_get(const struct path *path, const char *name, void *to, size_t len);
 int pbm_lookup(const struct path *from, const char *name, bool cached, struct path *out);
 int pbm_path_name(const struct path *path, const struct path *root, char *buffer, int len);
 
@@ -118,6 +127,10 @@ int pbm_hold_off_writers(struct file *file);
 void pbm_let_writers_in(struct file *file);
 ssize_t pbm_write_in_place(struct file *file, const void *data, size_t len,
 			   loff_t pos);
+int pbm_attribute_set(const struct path *path, const char *name, const void *data,
+		      size_t len);
+
+struct file *pbm_folder_open(const char *folder, const char *name, int flags);
 
 struct dentry *pbm_debugfs_folder(void);
 void pbm_debugfs_file(struct dentry *folder, const char *name, const void *data);

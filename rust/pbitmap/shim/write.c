@@ -4,6 +4,7 @@
 #include <linux/fs.h>
 #include <linux/mount.h>
 #include <linux/uio.h>
+#include <linux/xattr.h>
 
 #include "shim.h"
 
@@ -95,4 +96,27 @@ ssize_t pbm_write_in_place(struct file *file, const void *data, size_t len,
 put_mount:
 	mnt_put_write_access(file->f_path.mnt);
 	return ret;
+}
+
+/*
+ * Set an extended attribute with the rights of current. Never waits for a frozen
+ * filesystem: -EBUSY.
+ */
+int pbm_attribute_set(const struct path *path, const char *name, const void *data,
+		      size_t len)
+{
+	struct super_block *sb = path->dentry->d_sb;
+	int error;
+
+	error = mnt_get_write_access(path->mnt);
+	if (error)
+		return error;
+	error = -EBUSY;
+	if (sb_start_write_trylock(sb)) {
+		error = vfs_setxattr(mnt_idmap(path->mnt), path->dentry, name, data,
+				     len, 0);
+		sb_end_write(sb);
+	}
+	mnt_put_write_access(path->mnt);
+	return error;
 }

@@ -7,44 +7,39 @@
 //! headers follow it in the same block, and all of that is asked for at once; then the headers are
 //! believed and not the hint. A file without a hint costs a read more.
 
-use super::super::{
-    format::{
-        elf,
-        elf::{
-            Header,
-            SectionHeader, //
+use super::{
+    super::{
+        format::{
+            elf,
+            elf::{
+                Header,
+                SectionHeader, //
+            },
+            MAX_SLOT,
+            PAGE_SIZE,
+            SECTION_NAME, //
         },
-        slot::{
-            self,
-            Identity,
-            Slot,
-            SlotHeader, //
+        stats::{
+            Reason,
+            Refusal, //
         },
-        MAX_PHNUM,
-        MAX_SLOT,
-        PAGE_SIZE,
-        SECTION_NAME, //
-    },
-    stats::{
-        Reason,
-        Refusal, //
-    },
-    sys::{
-        file::{
-            self,
-            InPlace,
-            WritersWait, //
+        sys::{
+            file::{
+                self,
+                InPlace,
+                WritersWait, //
+            },
+            page_cache, //
         },
-        page_cache, //
     },
+    identity, read,
+    slots::Slots,
+    zeroed, Loaded, WriteError,
 };
 use kernel::{
     fs::File,
     prelude::*, //
 };
-
-/// Program headers up to this many bytes are read to the stack: 18 of them. Few programs have more.
-const SMALL: usize = 1024;
 
 /// The most that the hint may have read at once: two slots of the largest size and headers.
 const MAX_BLOCK: u64 = 4 * MAX_SLOT as u64;
@@ -52,54 +47,14 @@ const MAX_BLOCK: u64 = 4 * MAX_SLOT as u64;
 /// Bytes of the name with its terminator.
 const NAME_LEN: usize = SECTION_NAME.len() + 1;
 
-/// The used bytes of a slot that was found valid.
-pub(crate) struct Loaded(KVVec<u8>);
-
-impl Loaded {
-    /// The slot.
-    pub(crate) fn slot(&self) -> Result<Slot<'_>, Refusal> {
-        Ok(Slot::checked_before(&self.0)?)
-    }
-}
-
 /// A section whose place and size are sound.
 #[derive(Clone, Copy)]
-pub(crate) struct Section {
-    offset: u64,
-    slot_size: usize,
-    identity: Identity,
-}
+pub(crate) struct Section(Slots);
 
 impl Section {
     /// Looks for the section of `file`, an ELF file of `size` bytes with this header and these
-    /// first bytes. [`None`] if the file does not have the marker, which costs one look at its
-    /// program headers.
+    /// program headers. [`None`] if the file does not have the marker.
     pub(crate) fn find(
-        file: &File,
-        size: u64,
-        header: &Header,
-        head: &[u8],
-    ) -> Result<Option<Self>, Refusal> {
-        let range = header.program_headers()?;
-        let in_head = usize::try_from(range.offset)
-            .ok()
-            .and_then(|start| head.get(start..start.checked_add(range.len)?));
-        if let Some(phdrs) = in_head {
-            return Self::behind_marker(file, size, header, phdrs);
-        }
-        if range.len <= SMALL {
-            let mut buffer = [0; SMALL];
-            let phdrs = buffer.get_mut(..range.len).ok_or(Reason::ReadError)?;
-            read(file, range.offset, phdrs)?;
-            return Self::behind_marker(file, size, header, phdrs);
-        }
-        const { assert!(MAX_PHNUM as usize * elf::ProgramHeader::SIZE <= 2 * PAGE_SIZE as usize) };
-        let mut phdrs = zeroed(range.len)?;
-        read(file, range.offset, &mut phdrs)?;
-        Self::behind_marker(file, size, header, &phdrs)
-    }
-
-    fn behind_marker(
         file: &File,
         size: u64,
         header: &Header,
@@ -133,43 +88,16 @@ impl Section {
         if !sound {
             return Err(Reason::BadSection.into());
         }
-        Ok(Self {
-            offset: found.sh_offset,
-            slot_size: usize::try_from(slot_size).map_err(|_| Reason::BadSection)?,
-            identity: Identity::new(elf::layout_crc(header, phdrs)),
-        })
-    }
-
-    fn slot_offset(&self, index: usize) -> u64 {
-        // Both factors are below `MAX_SLOT`, and the section ends inside the file.
-        self.offset
-            .saturating_add((index as u64).saturating_mul(self.slot_size as u64))
+        Ok(Self(Slots::new(
+            found.sh_offset,
+            usize::try_from(slot_size).map_err(|_| Reason::BadSection)?,
+            identity(header, phdrs),
+        )))
     }
 
     /// Reads the slot in force and says which one it is.
     pub(crate) fn read(&self, file: &File) -> Result<(usize, Loaded), Refusal> {
-        let mut headers = [[0; SlotHeader::SIZE]; 2];
-        for (index, bytes) in headers.iter_mut().enumerate() {
-            read(file, self.slot_offset(index), bytes)?;
-        }
-        let [first, second] = &headers;
-        let order = slot::order([first, second], self.slot_size, &self.identity)?;
-        self.read_slot(file, &order.newest).or_else(|refusal| {
-            let older = order.older.ok_or(refusal)?;
-            self.read_slot(file, &older).map_err(|_| refusal)
-        })
-    }
-
-    fn read_slot(
-        &self,
-        file: &File,
-        (index, header): &(usize, SlotHeader),
-    ) -> Result<(usize, Loaded), Refusal> {
-        // At most the slot's size, which `order` has compared with the section's.
-        let mut bytes = zeroed(header.used_bytes as usize)?;
-        read(file, self.slot_offset(*index), &mut bytes)?;
-        Slot::parse(&bytes, &self.identity)?;
-        Ok((*index, Loaded(bytes)))
+        self.0.read(file)
     }
 
     /// Writes a slot of which `index` is the other one, the one in force.
@@ -183,40 +111,15 @@ impl Section {
         slot: &[u8],
         _writers: &WritersWait<'_>,
     ) -> Result<(), WriteError> {
-        if slot.len() != self.slot_size {
-            return Err(Refusal::from(Reason::BadSection).into());
+        if slot.len() != self.0.size() {
+            return Err(Reason::BadSection.into());
         }
-        let size = (self.slot_size as u64).saturating_mul(2);
-        if !file.is_allocated(self.offset, size)? {
-            return Err(Refusal::from(Reason::Hole).into());
+        let size = (self.0.size() as u64).saturating_mul(2);
+        if !file.is_allocated(self.0.offset_of(0), size)? {
+            return Err(Reason::Hole.into());
         }
-        file.write(self.slot_offset(1 - index.min(1)), slot)?;
+        file.write(self.0.offset_beside(index), slot)?;
         Ok(())
-    }
-
-    /// Bytes of one slot.
-    pub(crate) fn slot_size(&self) -> usize {
-        self.slot_size
-    }
-}
-
-/// Why a slot was not written.
-pub(crate) enum WriteError {
-    /// It was not tried.
-    Refused(Refusal),
-    /// The filesystem failed.
-    Failed(Error),
-}
-
-impl From<Refusal> for WriteError {
-    fn from(refusal: Refusal) -> Self {
-        Self::Refused(refusal)
-    }
-}
-
-impl From<Error> for WriteError {
-    fn from(error: Error) -> Self {
-        Self::Failed(error)
     }
 }
 
@@ -284,12 +187,4 @@ fn has_name(file: &File, header: &Header, candidate: &SectionHeader) -> Result<b
         return Ok(false);
     }
     Ok(elf::is_section_name(&name))
-}
-
-fn read(file: &File, offset: u64, buffer: &mut [u8]) -> Result<(), Refusal> {
-    file::read_exact(file, offset, buffer).map_err(|_| Reason::ReadError.into())
-}
-
-fn zeroed(len: usize) -> Result<KVVec<u8>, Refusal> {
-    KVVec::from_elem(0, len, GFP_KERNEL).map_err(|_| Reason::ReadError.into())
 }

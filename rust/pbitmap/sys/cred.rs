@@ -3,9 +3,11 @@
 //! On whose behalf something is done.
 
 use super::ffi;
+use core::ptr::NonNull;
 use kernel::{
     bindings,
     cred::Credential,
+    prelude::*,
     sync::aref::ARef,
     task::Task,
     types::NotThreadSafe, //
@@ -17,6 +19,27 @@ pub(crate) fn current() -> ARef<Credential> {
     // reference on.
     let credential = unsafe { Credential::from_ptr((*Task::current_raw()).cred) };
     ARef::from(credential)
+}
+
+/// Those of the kernel itself.
+pub(crate) fn of_kernel() -> Result<ARef<Credential>> {
+    // SAFETY: `init_task` is static and always valid.
+    let cred = unsafe { bindings::prepare_kernel_cred(&raw mut bindings::init_task) };
+    let cred = NonNull::new(cred).ok_or(ENOMEM)?;
+    // SAFETY: The reference on the new credentials is given away.
+    Ok(unsafe { ARef::from_raw(cred.cast()) })
+}
+
+/// The user of `cred`, as the first user namespace knows it.
+pub(crate) fn user(cred: &Credential) -> u32 {
+    // SAFETY: The credentials are referenced.
+    unsafe { ffi::pbm_user(cred.as_ptr()) }
+}
+
+/// Whether current is a member of the group `gid` of the first user namespace.
+pub(crate) fn is_member(gid: u32) -> bool {
+    // SAFETY: Looks at current's own credentials.
+    unsafe { ffi::pbm_is_member(gid) }
 }
 
 /// While this lives, current acts with other credentials.

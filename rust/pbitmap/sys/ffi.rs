@@ -86,7 +86,10 @@ extern "C" {
 
     pub(super) fn pbm_exec_arguments(bprm: *mut c_void, to: *mut c_void, len: usize) -> usize;
 
-    pub(super) fn pbm_inode_read(inode: *const bindings::inode, out: *mut Inode);
+    pub(super) fn pbm_inode_read(path: *const bindings::path, out: *mut Inode);
+    pub(super) fn pbm_data_filesystem(path: *const bindings::path) -> *const c_char;
+    pub(super) fn pbm_mapping(path: *const bindings::path) -> *mut bindings::address_space;
+    pub(super) fn pbm_user_path(file: *const bindings::file) -> *const bindings::path;
     pub(super) fn pbm_read_cached(
         file: *mut bindings::file,
         to: *mut c_void,
@@ -96,6 +99,16 @@ extern "C" {
     pub(super) fn pbm_last_change(file: *mut bindings::file) -> u64;
     pub(super) fn pbm_may_write(path: *const bindings::path) -> c_int;
     pub(super) fn pbm_may_read(path: *const bindings::path) -> c_int;
+    pub(super) fn pbm_is_read_only(path: *const bindings::path) -> bool;
+    pub(super) fn pbm_is_owner(path: *const bindings::path) -> bool;
+    pub(super) fn pbm_is_member(gid: u32) -> bool;
+    pub(super) fn pbm_user(cred: *const bindings::cred) -> u32;
+    pub(super) fn pbm_attribute_get(
+        path: *const bindings::path,
+        name: *const c_char,
+        to: *mut c_void,
+        len: usize,
+    ) -> c_int;
     pub(super) fn pbm_has_capabilities(path: *const bindings::path) -> bool;
     pub(super) fn pbm_lookup(
         from: *const bindings::path,
@@ -186,6 +199,19 @@ extern "C" {
         len: usize,
         pos: bindings::loff_t,
     ) -> isize;
+
+    pub(super) fn pbm_attribute_set(
+        path: *const bindings::path,
+        name: *const c_char,
+        data: *const c_void,
+        len: usize,
+    ) -> c_int;
+
+    pub(super) fn pbm_folder_open(
+        folder: *const c_char,
+        name: *const c_char,
+        flags: c_int,
+    ) -> *mut bindings::file;
 
     pub(super) fn pbm_debugfs_folder() -> *mut bindings::dentry;
     pub(super) fn pbm_debugfs_file(

@@ -21,7 +21,8 @@ use kernel::{
     task::Task, //
 };
 
-/// Which inode it is, for as long as nobody holds a reference on it.
+/// Which inode it is, for as long as nobody holds a reference on it. On a stacked filesystem it is
+/// the one that has the pages.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Identity {
     /// The filesystem's device number.
@@ -40,8 +41,8 @@ impl Inode {
     /// The inode behind `file`.
     pub(crate) fn of(file: &File) -> Self {
         let mut inode = ffi::Inode::default();
-        // SAFETY: A referenced open file has an inode and a superblock.
-        unsafe { ffi::pbm_inode_read((*file.as_ptr()).f_inode, &mut inode) };
+        // SAFETY: A referenced open file keeps its path, which has an inode and a superblock.
+        unsafe { ffi::pbm_inode_read(path_of(file), &mut inode) };
         Self(inode)
     }
 
@@ -132,6 +133,25 @@ pub(crate) fn filesystem(file: &File) -> &CStr {
     }
 }
 
+/// The name of the filesystem that has the pages of `file`, which is another one if [`filesystem`]
+/// is stacked.
+pub(crate) fn data_filesystem(file: &File) -> &CStr {
+    // SAFETY: The open file keeps its path, and so both filesystems and their names.
+    unsafe { CStr::from_char_ptr(ffi::pbm_data_filesystem(path_of(file))) }
+}
+
+/// Where `file` was opened; there for as long as the file is.
+fn path_of(file: &File) -> *const bindings::path {
+    // SAFETY: The file is referenced; `f_path` does not change while it is open.
+    unsafe { &raw const (*file.as_ptr()).__bindgen_anon_1.f_path }
+}
+
+/// Where `file` keeps its pages.
+pub(super) fn mapping(file: &File) -> *mut bindings::address_space {
+    // SAFETY: An open file has a path with an inode, and that a mapping.
+    unsafe { ffi::pbm_mapping(path_of(file)) }
+}
+
 /// The inode of `file` as a number that tells open files apart, and no more.
 pub(crate) fn inode_number(file: &File) -> usize {
     // SAFETY: A referenced open file has an inode.
@@ -203,10 +223,10 @@ unsafe impl Send for Path {}
 unsafe impl Sync for Path {}
 
 impl Path {
-    /// Where `file` was opened.
+    /// Where the user opened `file`, also if that is the file of a mapping below a stacked filesystem.
     pub(crate) fn of(file: &File) -> Self {
-        // SAFETY: `f_path` does not change while a file is open.
-        let path = unsafe { (*file.as_ptr()).__bindgen_anon_1.f_path };
+        // SAFETY: The file is referenced, and its paths do not change while it is open.
+        let path = unsafe { *ffi::pbm_user_path(file.as_ptr()) };
         // SAFETY: The open file holds references on both parts, so that they may be counted up.
         unsafe { bindings::path_get(&path) };
         Self(path)
@@ -263,21 +283,27 @@ impl Path {
     /// The inode there.
     pub(crate) fn inode(&self) -> Inode {
         let mut inode = ffi::Inode::default();
-        // SAFETY: A path that was looked up has an inode.
-        unsafe { ffi::pbm_inode_read((*self.0.dentry).d_inode, &mut inode) };
+        // SAFETY: The path is referenced; one that was looked up has an inode.
+        unsafe { ffi::pbm_inode_read(&self.0, &mut inode) };
         Inode(inode)
     }
 
     /// Where the inode there keeps its pages.
     pub(super) fn mapping(&self) -> *mut bindings::address_space {
-        // SAFETY: A path that was looked up has an inode, and it has a mapping.
-        unsafe { (*(*self.0.dentry).d_inode).i_mapping }
+        // SAFETY: The path is referenced; one that was looked up has an inode, and that a mapping.
+        unsafe { ffi::pbm_mapping(&self.0) }
     }
 
     /// The name of the filesystem there, as in `/proc/filesystems`.
     pub(crate) fn filesystem(&self) -> &CStr {
         // SAFETY: The path keeps its superblock and the filesystem's module, and so the name.
         unsafe { CStr::from_char_ptr((*(*(*self.0.dentry).d_sb).s_type).name) }
+    }
+
+    /// The name of the filesystem that has the pages of the file there; see [`data_filesystem`].
+    pub(crate) fn data_filesystem(&self) -> &CStr {
+        // SAFETY: The path keeps both filesystems and their names.
+        unsafe { CStr::from_char_ptr(ffi::pbm_data_filesystem(&self.0)) }
     }
 
     /// Writes the way from `root`, or from the topmost mount, to the end of `buffer`, and returns
@@ -312,10 +338,49 @@ impl Path {
         Ok(unsafe { ARef::from_raw(file.cast()) })
     }
 
+    /// Whether the mount or the filesystem is read-only.
+    pub(crate) fn is_read_only(&self) -> bool {
+        // SAFETY: The path is referenced.
+        unsafe { ffi::pbm_is_read_only(&self.0) }
+    }
+
+    /// Whether current owns the file, or may do what its owner may.
+    pub(crate) fn is_owner(&self) -> bool {
+        // SAFETY: The path is referenced.
+        unsafe { ffi::pbm_is_owner(&self.0) }
+    }
+
     /// Whether current could write the file: mode, owner, ACL, mount and security module.
     pub(crate) fn may_write(&self) -> Result {
         // SAFETY: The path is referenced.
         to_result(unsafe { ffi::pbm_may_write(&self.0) })
+    }
+
+    /// The extended attribute `name`; [`None`] if the file has none.
+    ///
+    /// # Errors
+    ///
+    /// `E2BIG` if it has more than `most` bytes, or the filesystem's error.
+    pub(crate) fn attribute(&self, name: &CStr, most: usize) -> Result<Option<KVVec<u8>>> {
+        // SAFETY: The path is referenced.
+        unsafe { attribute_at(&self.0, name, most) }
+    }
+
+    /// Sets the extended attribute `name` with the rights of current.
+    ///
+    /// # Errors
+    ///
+    /// `EBUSY` if the filesystem is frozen, or why it cannot be set.
+    pub(crate) fn set_attribute(&self, name: &CStr, value: &[u8]) -> Result {
+        // SAFETY: The path is referenced; `value` may be read for its whole length.
+        to_result(unsafe {
+            ffi::pbm_attribute_set(
+                &self.0,
+                name.as_char_ptr(),
+                value.as_ptr().cast(),
+                value.len(),
+            )
+        })
     }
 
     /// Whether the file gives capabilities to who executes it, or may.
@@ -332,12 +397,106 @@ impl Drop for Path {
     }
 }
 
-/// Whether current could write `file`; as [`Path::may_write`], without taking a reference.
-pub(crate) fn may_write(file: &File) -> Result {
-    // SAFETY: The open file holds the references on its path.
-    let path = unsafe { &raw const (*file.as_ptr()).__bindgen_anon_1.f_path };
-    // SAFETY: As above.
-    to_result(unsafe { ffi::pbm_may_write(path) })
+/// The extended attribute `name` of `file`; as [`Path::attribute`], without taking a reference.
+pub(crate) fn attribute(file: &File, name: &CStr, most: usize) -> Result<Option<KVVec<u8>>> {
+    // SAFETY: The open file keeps its path.
+    unsafe { attribute_at(path_of(file), name, most) }
+}
+
+/// What a filesystem says if a file does not have an attribute, or none has.
+const NO_ATTRIBUTE: [u32; 2] = [bindings::ENODATA, bindings::EOPNOTSUPP];
+
+/// The attribute of the file at `path`.
+///
+/// # Safety
+///
+/// The path is referenced and has an inode.
+unsafe fn attribute_at(
+    path: *const bindings::path,
+    name: &CStr,
+    most: usize,
+) -> Result<Option<KVVec<u8>>> {
+    let get = |to: &mut [u8]| -> Result<usize> {
+        // SAFETY: By the contract; `to` may be written for its whole length.
+        let len = unsafe {
+            ffi::pbm_attribute_get(path, name.as_char_ptr(), to.as_mut_ptr().cast(), to.len())
+        };
+        usize::try_from(len).map_err(|_| Error::from_errno(len))
+    };
+    let len = match get(&mut []) {
+        Ok(len) if len > most => return Err(E2BIG),
+        Ok(len) => len,
+        Err(error) if NO_ATTRIBUTE.contains(&error.to_errno().unsigned_abs()) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let mut value = KVVec::from_elem(0, len, GFP_KERNEL)?;
+    if len != 0 {
+        // If it has become another one meanwhile, what was read will not have the right checksum.
+        get(&mut value)?;
+    }
+    Ok(Some(value))
+}
+
+/// What a file is opened for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum OpenFor {
+    /// Reading.
+    Reading,
+    /// Reading and writing; it is made if it is not there.
+    Writing,
+    /// The same, with nothing in it.
+    Anew,
+}
+
+/// The file `name` in the folder at the absolute path `folder`, as the first process sees it, with
+/// the rights of current.
+///
+/// # Errors
+///
+/// `EPERM` if somebody else than root could have written it, `EBUSY` if its filesystem is frozen, and
+/// those of a look-up.
+pub(crate) fn open_in(folder: &CStr, name: &CStr, purpose: OpenFor) -> Result<ARef<File>> {
+    let flags = match purpose {
+        OpenFor::Reading => bindings::O_RDONLY,
+        OpenFor::Writing => bindings::O_RDWR | bindings::O_CREAT,
+        OpenFor::Anew => bindings::O_RDWR | bindings::O_CREAT | bindings::O_TRUNC,
+    } as i32;
+    // SAFETY: The strings end with a zero byte.
+    let file = unsafe { ffi::pbm_folder_open(folder.as_char_ptr(), name.as_char_ptr(), flags) };
+    let file = kernel::error::from_err_ptr(file)?;
+    let file = NonNull::new(file).ok_or(EIO)?;
+    // SAFETY: It gave a reference of its own, to a file that is in no descriptor table.
+    Ok(unsafe { ARef::from_raw(file.cast()) })
+}
+
+/// Writes all of `data` at `offset` into a file that was opened for writing.
+pub(crate) fn write(file: &File, offset: u64, data: &[u8]) -> Result {
+    let mut position = bindings::loff_t::try_from(offset)?;
+    // SAFETY: The file is open; `data` may be read for its whole length.
+    let written = unsafe {
+        bindings::kernel_write(
+            file.as_ptr(),
+            data.as_ptr().cast(),
+            data.len(),
+            &mut position,
+        )
+    };
+    written_all(written, data.len())
+}
+
+/// What a write of `len` bytes has come to.
+fn written_all(written: isize, len: usize) -> Result {
+    match usize::try_from(written) {
+        Ok(written) if written == len => Ok(()),
+        Ok(_) => Err(EIO),
+        Err(_) => Err(Error::from_errno(i32::try_from(written)?)),
+    }
+}
+
+/// Waits until all that was written to `file` is on the device.
+pub(crate) fn sync(file: &File) -> Result {
+    // SAFETY: The file is open.
+    to_result(unsafe { bindings::vfs_fsync_range(file.as_ptr(), 0, i64::MAX, 1) })
 }
 
 /// A file that was opened for this purpose alone and is written although programs run from it.
@@ -374,12 +533,6 @@ impl<'a> InPlace<'a> {
         Ok(hole >= end)
     }
 
-    /// Waits until all that was written to the file is on the device.
-    pub(crate) fn sync(&self) -> Result {
-        // SAFETY: The file is open.
-        to_result(unsafe { bindings::vfs_fsync_range(self.file.as_ptr(), 0, i64::MAX, 1) })
-    }
-
     /// Keeps others from opening the file for writing and from truncating it, until the answer is
     /// dropped. They wait meanwhile; an open with `O_NONBLOCK` says `EWOULDBLOCK`.
     ///
@@ -410,11 +563,7 @@ impl<'a> InPlace<'a> {
                 position,
             )
         };
-        match usize::try_from(written) {
-            Ok(written) if written == data.len() => Ok(()),
-            Ok(_) => Err(EIO),
-            Err(_) => Err(Error::from_errno(i32::try_from(written)?)),
-        }
+        written_all(written, data.len())
     }
 }
 

@@ -4,7 +4,10 @@
 
 use super::{
     ffi,
-    file::Path, //
+    file::{
+        self,
+        Path, //
+    },
 };
 use core::{
     marker::PhantomData,
@@ -69,15 +72,13 @@ pub(crate) struct Mapping<'a> {
 impl<'a> Mapping<'a> {
     /// Those of an open file.
     pub(crate) fn of(file: &'a File) -> Self {
-        // SAFETY: An open file has a mapping, for as long as it is open.
-        let mapping = unsafe { (*file.as_ptr()).f_mapping };
         Self {
-            mapping,
+            mapping: file::mapping(file),
             _file: PhantomData,
         }
     }
 
-    /// Those of the file at `path`, on a filesystem whose inodes have their own pages.
+    /// Those of the file at `path`.
     pub(crate) fn at(path: &'a Path) -> Self {
         Self {
             mapping: path.mapping(),

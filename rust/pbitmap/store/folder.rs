@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The folder `vm.pbitmap_dir`: bitmaps of programs that cannot be written, a file each.
+//!
+//! A file is called by the build id of the program and has what a section has: two slots that are
+//! written in turn. The folder, the file and whoever wrote it are root's; a file or folder that
+//! somebody else could have written is not read.
+
+use super::{
+    super::{
+        format::{
+            slot::BuildId,
+            MAX_SLOT, //
+        },
+        stats::{
+            Reason,
+            Refusal, //
+        },
+        sys::file::{
+            self,
+            Inode,
+            OpenFor, //
+        },
+        sysctl,
+    },
+    slots::Slots,
+    zeroed, Loaded, Stored, WriteError,
+};
+use kernel::{
+    fs::File,
+    prelude::*,
+    sync::aref::ARef, //
+};
+
+/// What the name of a file ends with.
+const SUFFIX: &[u8] = b".pbitmap\0";
+
+/// Bytes of the longest name.
+const NAME_LEN: usize = BuildId::MAX * 2 + SUFFIX.len();
+
+/// The folder that the administrator named.
+pub(crate) struct Folder(sysctl::Text);
+
+/// A file of it, to be written.
+pub(crate) struct Target {
+    file: ARef<File>,
+    slots: Slots,
+    /// The slot in force, if there is one.
+    pub(crate) current: Option<(usize, Loaded)>,
+}
+
+impl Folder {
+    /// The folder; [`None`] if there is none.
+    pub(crate) fn configured() -> Option<Self> {
+        let path = sysctl::dir();
+        (!path.is_empty()).then_some(Self(path))
+    }
+
+    /// What was recorded of the program of `stored`, unless that is later.
+    pub(crate) fn newer(&self, stored: &Stored) -> Result<Option<Loaded>, Refusal> {
+        let travelled = stored.loaded.slot()?;
+        if travelled.header().build_id().as_bytes().is_empty() {
+            return Ok(None);
+        }
+        let file = match self.open(&travelled.header().build_id(), OpenFor::Reading) {
+            Ok(file) => file,
+            Err(error) if error == ENOENT => return Ok(None),
+            Err(error) => return Err(refusal(error)),
+        };
+        let (_, loaded) = slots_of(&file, stored)?.read(&file)?;
+        let is_newer = loaded.slot()?.header().updated >= travelled.header().updated;
+        Ok(is_newer.then_some(loaded))
+    }
+
+    /// The file for the program of `stored`, made if it is not there.
+    pub(crate) fn target(&self, stored: &Stored) -> Result<Target, WriteError> {
+        let build_id = stored.loaded.slot()?.header().build_id();
+        let file = self.open(&build_id, OpenFor::Writing).map_err(write_error)?;
+        let slots = slots_of(&file, stored);
+        let current = slots.and_then(|slots| slots.read(&file));
+        match (slots, current) {
+            (Ok(slots), Ok(current)) => Ok(Target {
+                file,
+                slots,
+                current: Some(current),
+            }),
+            _ => {
+                // Nothing in it is of use, such as after a power cut when it was made.
+                drop(file);
+                let size = stored.loaded.slot()?.header().slot_size as usize;
+                Ok(Target {
+                    file: self.open(&build_id, OpenFor::Anew).map_err(write_error)?,
+                    slots: Slots::new(0, size, stored.identity),
+                    current: None,
+                })
+            }
+        }
+    }
+
+    fn open(&self, build_id: &BuildId, purpose: OpenFor) -> Result<ARef<File>> {
+        let mut name = [0; NAME_LEN];
+        let digits = build_id.as_bytes().iter().flat_map(|byte| {
+            [byte >> 4, byte & 15].map(|digit| b"0123456789abcdef"[usize::from(digit)])
+        });
+        let bytes = Iterator::chain(digits, SUFFIX.iter().copied());
+        for (to, from) in name.iter_mut().zip(bytes) {
+            *to = from;
+        }
+        let name = CStr::from_bytes_until_nul(&name).map_err(|_| EINVAL)?;
+        file::open_in(self.0.as_c_str(), name, purpose)
+    }
+}
+
+impl Target {
+    /// Writes `next`, the slot that follows the one in force.
+    pub(crate) fn write(&self, next: &[u8]) -> Result<(), WriteError> {
+        // What is in force must outlast a power cut during this write.
+        file::sync(&self.file)?;
+        match &self.current {
+            Some((index, _)) if next.len() == self.slots.size() => {
+                file::write(&self.file, self.slots.offset_beside(*index), next)?;
+            }
+            Some(_) => return Err(Reason::BadSection.into()),
+            None => {
+                file::write(&self.file, self.slots.offset_of(1), &zeroed(next.len())?)?;
+                file::write(&self.file, 0, next)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The slots that fill `file`, of the program of `stored`.
+fn slots_of(file: &File, stored: &Stored) -> Result<Slots, Refusal> {
+    let size = usize::try_from(Inode::of(file).size() / 2).unwrap_or(usize::MAX);
+    if size > MAX_SLOT {
+        return Err(Reason::BadSection.into());
+    }
+    Ok(Slots::new(0, size, stored.identity))
+}
+
+fn refusal(error: Error) -> Refusal {
+    if error == EPERM {
+        Reason::FolderUnsafe.into()
+    } else {
+        Reason::ReadError.into()
+    }
+}
+
+fn write_error(error: Error) -> WriteError {
+    if error == EPERM {
+        Reason::FolderUnsafe.into()
+    } else {
+        error.into()
+    }
+}
