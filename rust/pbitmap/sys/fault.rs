@@ -210,11 +210,7 @@ impl Drop for Armed {
 ///
 /// `mm` is that of current; the probe is registered.
 #[no_mangle]
-unsafe extern "C" fn pbm_fault(
-    mm: *mut bindings::mm_struct,
-    address: usize,
-    in_user_mode: bool,
-) {
+unsafe extern "C" fn pbm_fault(mm: *mut bindings::mm_struct, address: usize, in_user_mode: bool) {
     // SAFETY: The slot is written only while no probe is registered.
     if let Some(faults) = unsafe { &*SLOT.faults.get() } {
         faults.fault(mm, address, in_user_mode);
