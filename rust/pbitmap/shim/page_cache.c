@@ -26,6 +26,9 @@ bool pbm_is_cached(struct address_space *mapping, pgoff_t first, unsigned long p
 
 		rcu_read_lock();
 		entry = xas_load(&xas);
+		/* Inside of a large folio it has gone back to the folio's first page. */
+		if (!xas_not_node(xas.xa_node) && !xas.xa_node->shift)
+			xas.xa_offset = first & XA_CHUNK_MASK;
 		/* A retry entry counts as missing; the caller looks closer then. */
 		while (entry && !xa_is_value(entry) && !xa_is_retry(entry)) {
 			struct xa_node *node = xas.xa_node;
@@ -33,12 +36,11 @@ bool pbm_is_cached(struct address_space *mapping, pgoff_t first, unsigned long p
 			/* A full leaf needs no look at each of its slots. */
 			if (!xas_not_node(node) && !node->shift &&
 			    node->count == XA_CHUNK_SIZE && !node->nr_values) {
-				/* Not xa_offset, which is that of a large folio's first page. */
-				unsigned long at = xas.xa_index & XA_CHUNK_MASK;
-				unsigned long skip = min(left - 1, XA_CHUNK_MASK - at);
+				unsigned long rest = XA_CHUNK_MASK - xas.xa_offset;
+				unsigned long skip = min(left - 1, rest);
 
 				xas.xa_index += skip;
-				xas.xa_offset = at + skip;
+				xas.xa_offset += skip;
 				left -= skip;
 			}
 			if (!--left)
