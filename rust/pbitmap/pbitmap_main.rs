@@ -25,7 +25,7 @@
 //! `mmap_lock` of the program, for reading: taken for its page tables, never while a lock of the
 //! module is held. Under it the lock of [`mapper`] is taken. The other locks of the module, those
 //! of [`writeback`]'s queue, of [`programs`] and of the lists of [`sys::watch`], are leaves: no
-//! other lock is taken and nothing is waited for under them.
+//! other lock of the module is taken under them (but for the two lists of `watch`, in one order).
 //!
 //! # Who owns what
 //!

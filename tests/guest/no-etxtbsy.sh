@@ -49,10 +49,7 @@ settle
 # A running program cannot be opened for writing, and a write of its bitmap in
 # between does not change that.
 background "$file" t:0 pause
-for _ in $(seq 100); do
-	[ "$(readlink "/proc/${jobs_started[0]}/exe")" = "$file" ] && break
-	sleep 0.02
-done
+executes "${jobs_started[0]}" "$file"
 busy() { refuses "$1" 'Text file busy' bash -c ": >>'$file'"; }
 busy 'opening the running program for writing'
 for round in 1 2 3; do

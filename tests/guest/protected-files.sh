@@ -48,6 +48,7 @@ is 'what the program prints' 400144 "$sum"
 
 chattr +i "$file"
 refused immutable immutable "$file"
+refuses 'immutable: annotate' 'chattr -i' tool annotate --force "$file"
 chattr -i "$file"
 chattr +a "$file"
 refused append-only immutable "$file"
@@ -69,6 +70,8 @@ trained "$MNT/verity"
 sync
 holds 'turn on fs-verity' verity "$MNT/verity"
 refused fs-verity verity "$MNT/verity"
+refuses 'fs-verity: annotate' 'fs-verity' tool annotate --force "$MNT/verity"
+holds 'fs-verity: it still runs' "$MNT/verity"
 
 mkdir "$MNT/secret"
 holds 'turn on fscrypt' fscrypt "$MNT/secret"

@@ -35,7 +35,7 @@ at_least 'generation' 2 "$(slot_field "$MNT/small" generation)"
 # Deleted while it runs.
 cp "$MNT/small" "$MNT/gone"
 "$MNT/gone" t:0-7 msleep:300 t:8-15 exit:6 &
-sleep 0.1
+executes $! "$MNT/gone"
 rm "$MNT/gone"
 wait $!
 is 'deleted while it ran: status' 6 $?
@@ -47,7 +47,7 @@ e2fsck -fn "$SCRATCH_DEV" >"$WORK/fsck.log" 2>&1 && pass 'e2fsck' || fail "e2fsc
 mount "$SCRATCH_DEV" "$MNT"
 cp "$MNT/small" "$MNT/replaced"
 "$MNT/replaced" t:0-7 msleep:300 exit:6 &
-sleep 0.1
+executes $! "$MNT/replaced"
 cp "$MNT/small-pie" "$MNT/new"
 mv "$MNT/new" "$MNT/replaced"
 wait $!
@@ -57,7 +57,7 @@ is 'replaced while it ran: the new file' "$(bytes_of "$MNT/small-pie")" "$(bytes
 
 # Unmounted lazily while it runs.
 "$MNT/small" t:0-3 msleep:300 t:4-15 exit:6 &
-sleep 0.1
+executes $! "$MNT/small"
 holds 'lazy umount while it runs' umount -l "$MNT"
 wait $!
 is 'lazy umount: status' 6 $?
