@@ -109,10 +109,10 @@ may_not() { # WHAT REASON [LAUNCH-OPTIONS]
 	is "$what: the attribute" "$before" "$(value_of "$file")"
 }
 may() { # WHAT WORK [LAUNCH-OPTIONS]
-	local what=$1 work=$2
+	local what=$1 pages=$2
 	shift 2
 	mark
-	starts "$@" -- "$file" "$work"
+	starts "$@" -- "$file" "$pages"
 	settle
 	is "$what: written" 1 "$(delta writes)"
 }

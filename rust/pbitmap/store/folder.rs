@@ -75,7 +75,9 @@ impl Folder {
     /// The file for the program of `stored`, made if it is not there.
     pub(crate) fn target(&self, stored: &Stored) -> Result<Target, WriteError> {
         let build_id = stored.loaded.slot()?.header().build_id();
-        let file = self.open(&build_id, OpenFor::Writing).map_err(write_error)?;
+        let file = self
+            .open(&build_id, OpenFor::Writing)
+            .map_err(write_error)?;
         let current = slots_of(&file, stored).and_then(|slots| {
             let (index, loaded) = slots.read(&file)?;
             let is_newest = updated(&loaded)? >= updated(&stored.loaded)?;
