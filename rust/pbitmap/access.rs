@@ -87,7 +87,7 @@ pub(crate) fn may_update(
         return Err(reason);
     }
     let (place, is_own) = match may_be_written(path, inode, travels) {
-        Ok(()) => (travels, path.may_write().is_ok()),
+        Ok(is_own) => (travels, is_own),
         Err(reason) if Folder::configured().is_none() => return Err(reason),
         Err(_) if !has_build_id => return Err(Reason::NoBuildId),
         // Nobody can write it as it is; its owner could if it were elsewhere.
@@ -96,12 +96,7 @@ pub(crate) fn may_update(
     let account = if is_own {
         Account::User
     } else {
-        let is_entitled = match sysctl::update_policy() {
-            MEMBERS => cred::is_member(sysctl::update_gid()),
-            ANYBODY => true,
-            _ => false,
-        };
-        if !is_entitled {
+        if !is_entitled() {
             return Err(Reason::NotWritable);
         }
         Account::Kernel
@@ -109,8 +104,28 @@ pub(crate) fn may_update(
     Ok(Permit { place, account })
 }
 
-/// Whether anybody may write the bitmap to where it travels.
-fn may_be_written(path: &Path, inode: &Inode, travels: Place) -> Result<(), Reason> {
+/// Whether current may have bitmaps updated that it could not write.
+fn is_entitled() -> bool {
+    match sysctl::update_policy() {
+        MEMBERS => cred::is_member(sysctl::update_gid()),
+        ANYBODY => true,
+        _ => false,
+    }
+}
+
+/// Whether current, who starts the program, may do what its user is permitted.
+///
+/// Landlock and seccomp judge `open()`, and nothing is opened for writing here: what a process that
+/// they confine may not write cannot be told. So that holds for all with their mark.
+pub(crate) fn outside_a_sandbox(permit: Permit) -> Result<Permit, Reason> {
+    if permit.account == Account::User && cred::gave_up_privileges() && !is_entitled() {
+        return Err(Reason::Sandboxed);
+    }
+    Ok(permit)
+}
+
+/// Whether current may write the bitmap to where it travels, if anybody may.
+fn may_be_written(path: &Path, inode: &Inode, travels: Place) -> Result<bool, Reason> {
     let filesystem = path.filesystem();
     let known = match travels {
         // The filesystem replaces an attribute by itself. One that is stacked would copy the file.
@@ -121,9 +136,6 @@ fn may_be_written(path: &Path, inode: &Inode, travels: Place) -> Result<(), Reas
     };
     if !known {
         return Err(Reason::Filesystem);
-    }
-    if path.is_read_only() {
-        return Err(Reason::ReadOnly);
     }
     if inode.is_immutable() || inode.is_append_only() {
         return Err(Reason::Immutable);
@@ -137,13 +149,22 @@ fn may_be_written(path: &Path, inode: &Inode, travels: Place) -> Result<(), Reas
             return Err(Reason::Measured);
         }
     }
-    Ok(())
+    match path.may_write() {
+        Ok(()) => Ok(true),
+        // The mount, the filesystem, or the subvolume.
+        Err(error) if error == EROFS => Err(Reason::ReadOnly),
+        Err(_) => Ok(false),
+    }
 }
 
 /// What is checked only when there is something to write, because it costs more.
-pub(crate) fn may_write_now(path: &Path) -> Result<(), Reason> {
+pub(crate) fn may_write_now(path: &Path, place: Place) -> Result<(), Reason> {
     if path.has_capabilities() {
         return Err(Reason::Capabilities);
+    }
+    // Also where no policy has it looked at yet.
+    if place == Place::Section && path.has_ima_hash() {
+        return Err(Reason::Measured);
     }
     Ok(())
 }

@@ -303,7 +303,7 @@ impl Crew {
                 let found = admit(known, walk.to(path)?)?;
                 opened = found
                     .open_to_read_ahead(&self.launch.user)
-                    .map_err(|_| Reason::LibraryUnreadable)?;
+                    .map_err(open_refusal)?;
                 &*opened
             }
         };
@@ -400,6 +400,14 @@ fn admit(known: &Known, found: Path) -> Result<Path, Refusal> {
     }
     found.may_read().map_err(|_| Reason::LibraryUnreadable)?;
     Ok(found)
+}
+
+fn open_refusal(error: Error) -> Refusal {
+    match error {
+        EAGAIN => Reason::Busy,
+        _ => Reason::LibraryUnreadable,
+    }
+    .into()
 }
 
 fn look_up_refusal(error: Error) -> Refusal {

@@ -171,7 +171,8 @@ impl Engine {
         let mode = Mode::of(exec, slot.header().profile_by).map_err(no_memory)?;
         let files = launch::wanted_files(&slot, &mode, &inode)?;
         let has_build_id = !slot.header().build_id().as_bytes().is_empty();
-        let permit = access::may_update(&Path::of(file), &inode, stored.travels, has_build_id);
+        let permit = access::may_update(&Path::of(file), &inode, stored.travels, has_build_id)
+            .and_then(access::outside_a_sandbox);
         let launch = Launch::new(
             &inode,
             file::last_change(file),

@@ -2,8 +2,8 @@
 
 //! Predictive bitmaps for ELF executables.
 //!
-//! Most programs touch the same pages at every start. This module remembers which, in a section of
-//! the executable, and has them in memory before the program asks for them. The idea is Andi
+//! Most programs touch the same pages at every start. This module remembers which, in a bitmap that
+//! lives with the executable, and has them in memory before the program asks for them. The idea is Andi
 //! Kleen's (linux-kernel, March 2008).
 //!
 //! # The way of the data
@@ -25,7 +25,7 @@
 //! `mmap_lock` of the program, for reading: taken for its page tables, never while a lock of the
 //! module is held. Under it the lock of [`mapper`] is taken. The other locks of the module, those
 //! of [`writeback`]'s queue, of [`programs`] and of the lists of [`sys::watch`], are leaves: no
-//! other lock is taken and nothing is waited for under them.
+//! other lock of the module is taken under them (but for the two lists of `watch`, in one order).
 //!
 //! # Who owns what
 //!

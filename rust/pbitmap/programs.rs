@@ -19,8 +19,7 @@ use super::{
     sysctl,
 };
 use kernel::{
-    fmt,
-    new_mutex,
+    fmt, new_mutex,
     prelude::*,
     rbtree::RBTree,
     seq_file::SeqFile,

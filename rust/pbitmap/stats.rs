@@ -98,6 +98,10 @@ named! {
         NoRecorder = "no_recorder",
         /// The user who ran the program may not write the file.
         NotWritable = "not_writable",
+        /// A security module denies the write.
+        Denied = "denied",
+        /// The program was started in a sandbox.
+        Sandboxed = "sandboxed",
         /// The mount or the filesystem is read-only.
         ReadOnly = "read_only",
         /// The filesystem is not one where writing in place is known to be safe.
@@ -112,7 +116,7 @@ named! {
         Verity = "verity",
         /// Swap lives in it.
         Swapfile = "swapfile",
-        /// IMA measures it.
+        /// IMA measures or appraises it, or will.
         Measured = "measured",
         /// DAX: there is no page cache to fill.
         Dax = "dax",
@@ -122,10 +126,12 @@ named! {
         NoBuildId = "no_build_id",
         /// Somebody else than root could have written the folder, or a file in it.
         FolderUnsafe = "folder_unsafe",
-        /// Somebody has it open for writing.
+        /// Somebody has it open for writing, or has a lease on it.
         Busy = "busy",
         /// The filesystem is frozen.
         Frozen = "frozen",
+        /// There is no free block, or none for this user.
+        Full = "full",
         /// The section has a hole.
         Hole = "hole",
         /// The file is another one, or has changed, since the program started.

@@ -194,11 +194,6 @@ impl work::Run for Writer {
                     sysctl::log!("not written: {}\n", refusal.name());
                     Some(refusal.name())
                 }
-                Err(WriteError::Failed(error)) if error == EBUSY => {
-                    let refusal = Refusal::from(Reason::Frozen);
-                    refusal.count();
-                    Some(refusal.name())
-                }
                 Err(WriteError::Failed(error)) => {
                     Counter::WriteFailed.add(1);
                     trace::write(executable, 0, pages, Err(error));
@@ -263,19 +258,15 @@ fn count_write(recording: &Recording) {
 fn to_section(recording: &Recording, cred: &Credential) -> Result<Written, WriteError> {
     let launch = &recording.launch;
     let path = &recording.capture.executable;
-    let target = InPlace::open(path, cred).map_err(|error| {
-        if error == EROFS {
-            Reason::ReadOnly
-        } else {
-            Reason::NotWritable
-        }
+    let target = InPlace::open(path, cred).map_err(|error| match error {
+        EAGAIN => Reason::Busy,
+        _ => Reason::NotWritable,
     })?;
+    // The slot in force must outlast a power cut during the write of the other one. That may take
+    // its time: so neither under the lease, nor after what may change meanwhile.
+    file::sync(target.file())?;
     let inode = Inode::of(target.file());
     check(recording, &inode)?;
-
-    // The slot in force must outlast a power cut during the write of the other one. Not under the
-    // lease: it may take its time.
-    file::sync(target.file())?;
     let writers = target.hold_off_writers().map_err(|_| Reason::Busy)?;
     // Edited in place since the program started, it may have another program in it, which this
     // recording does not describe.
@@ -335,7 +326,7 @@ fn check(recording: &Recording, inode: &Inode) -> Result<(), WriteError> {
     }
     let _as_user = cred::Override::new(&launch.user);
     let permit = access::may_update(path, inode, launch.stored.travels, true)?;
-    access::may_write_now(path)?;
+    access::may_write_now(path, permit.place)?;
     if permit != recording.permit {
         return Err(Reason::Changed.into());
     }

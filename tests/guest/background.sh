@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # vm.pbitmap_background: whoever reads, the program runs the same, and what is
-# wanted is read once. The threads read on account of the caller's cgroup; they
-# stop when the program is gone, and hold nothing up. (Memory pressure is in
+# wanted is read once. The threads read on account of the caller's cgroup and with
+# its I/O priority; they stop when the program is gone, and hold nothing up. (Memory pressure is in
 # hostile-records.sh, since an honest bitmap needs a machine without memory.)
 #
 # needs: module tool
@@ -52,7 +52,7 @@ done
 
 # The caller's cgroup pays.
 if [ -e /sys/fs/cgroup/cgroup.controllers ] || mount -t cgroup2 none /sys/fs/cgroup 2>/dev/null; then
-	echo '+memory' >/sys/fs/cgroup/cgroup.subtree_control 2>/dev/null
+	for controller in memory io; do echo "+$controller" >/sys/fs/cgroup/cgroup.subtree_control 2>/dev/null; done
 	group=/sys/fs/cgroup/pbitmap-test
 	mkdir -p $group
 	at_the_end "rmdir $group"
@@ -70,8 +70,28 @@ if [ -e /sys/fs/cgroup/cgroup.controllers ] || mount -t cgroup2 none /sys/fs/cgr
 	else
 		note 'no memory controller here'
 	fi
+	if [ -e $group/io.stat ]; then
+		bytes=$(sed -n 's/.* rbytes=\([0-9]*\) .*/\1/p' $group/io.stat | sort -n | tail -n 1)
+		at_least 'KiB that the cgroup reads' $(($(delta pages_read) * 4 * 9 / 10)) $((${bytes:-0} / 1024))
+	else
+		note 'no io controller here'
+	fi
 	set_sysctl background 1
 fi
+
+# So does its I/O priority: of reads by the threads none has another.
+T=/sys/kernel/tracing
+set_sysctl background 2
+cold
+echo >$T/trace
+echo 1 >$T/events/block/block_rq_issue/enable
+ionice -c 2 -n 7 launch -r "$root" -o /dev/null -- /bin/dynamic 3 >/dev/null
+settle
+echo 0 >$T/events/block/block_rq_issue/enable
+grep -E 'kworker.* block_rq_issue: .* RA?M? ' $T/trace >"$WORK/reads"
+at_least 'reads by the threads' 5 "$(wc -l <"$WORK/reads")"
+is 'reads by the threads with another priority' 0 "$(grep -vc ' be,0,7 ' "$WORK/reads")"
+set_sysctl background 1
 
 # The program is killed, the disk goes and the module goes while threads read.
 set_sysctl background 2

@@ -108,6 +108,20 @@ settle
 at_least "$case: counted" 1 "$(delta refused_library_unreadable)"
 chmod 755 "$root$library"
 
+# Somebody wants to be asked before it is opened, and does not answer: the loader
+# waits for that, the module does not.
+back
+put_back /proc/sys/fs/lease-break-time
+echo 2 >/proc/sys/fs/lease-break-time
+cold
+background lease write "$root$library" keep >"$WORK/lease"
+for _ in $(seq 200); do
+	grep -q held "$WORK/lease" && break
+	sleep 0.01
+done
+changed 'under a lease' busy
+kill -9 "${jobs_started[-1]}"
+
 # Unmounting and unloading in between.
 back
 cold

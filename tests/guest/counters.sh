@@ -49,7 +49,7 @@ at_least 'pages a recording' $(($(delta recordings) * 2)) "$(delta recorded_page
 is 'live, pending' '0 0' "$(counter recorders_live) $(counter work_pending)"
 
 # A gauge: what runs is counted while it runs.
-"$MNT/small" t:0-7 msleep:400 &
+"$MNT/small" t:0-7 msleep:2000 &
 for _ in $(seq 100); do
 	[ "$(counter recorders_live)" = 1 ] && break
 	sleep 0.01

@@ -314,6 +314,17 @@ background() {
 	jobs_started+=($!)
 }
 
+# executes PID FILE - wait until the process runs it: a shell that has just forked
+# may not have come to its exec
+executes() {
+	local i
+	for i in $(seq 500); do
+		[ "/proc/$1/exe" -ef "$2" ] && return
+		sleep 0.02
+	done
+	fail "process $1 does not run $2"
+}
+
 # at_the_end COMMAND - a line of shell to be run when the test is over
 at_the_end() { at_end=("$1" "${at_end[@]}"); }
 

@@ -19,7 +19,7 @@ use_real_files "$MNT"
 
 # try NAME FILES PROGRAM ARGUMENT... - at least so many files are recorded
 try() {
-	local name=$1 files=$2 program=$MNT$3 expected first_majflt round
+	local name=$1 files=$2 program=$MNT$3 expected first_majflt round faults=()
 	local command=("${@:3}")
 	shift 2
 	starts -r "$MNT" -- "${command[@]}"
@@ -50,6 +50,15 @@ try() {
 	settle
 	is "$name: pages read when all is in memory" 0 "$(delta pages_read)"
 	is "$name: check" 0 "$(status_of tool check "$program")"
+
+	# Mapped in batches, where a library is as well.
+	for round in 0 1; do
+		set_sysctl early_fault $round
+		starts -r "$MNT" -- "${command[@]}"
+		settle
+		faults[round]=$minflt
+	done
+	at_most "$name: minor faults with early fault, ${faults[0]} without" $((faults[0] * 9 / 10)) "${faults[1]}"
 }
 
 try git 4 /usr/bin/git --version

@@ -42,14 +42,14 @@ is 'check' 0 "$(status_of tool check "$file")"
 is 'run, then open for writing' 'ok=300 killed=0 ETXTBSY=0 other=0' \
 	"$(execs loop-open 300 "$file" t:0-7 -- r:0-7 2>&1)"
 settle
+is 'run, then open for writing without waiting' 'ok=300 killed=0 ETXTBSY=0 other=0' \
+	"$(execs loop-try 300 "$file" t:0-7 -- r:0-7 2>&1)"
+settle
 
 # A running program cannot be opened for writing, and a write of its bitmap in
 # between does not change that.
 background "$file" t:0 pause
-for _ in $(seq 100); do
-	[ "$(readlink "/proc/${jobs_started[0]}/exe")" = "$file" ] && break
-	sleep 0.02
-done
+executes "${jobs_started[0]}" "$file"
 busy() { refuses "$1" 'Text file busy' bash -c ": >>'$file'"; }
 busy 'opening the running program for writing'
 for round in 1 2 3; do

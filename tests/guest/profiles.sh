@@ -59,9 +59,20 @@ git=$MNT/usr/bin/git
 annotate --profile-by arg1 "$git"
 export GIT_CONFIG_NOSYSTEM=1 HOME=/tmp
 run /usr/bin/git init -q /tmp/repository
-run /usr/bin/git -C /tmp/repository status
+export GIT_DIR=/tmp/repository/.git GIT_WORK_TREE=/tmp/repository
+export GIT_AUTHOR_NAME=a GIT_AUTHOR_EMAIL=a GIT_COMMITTER_NAME=a GIT_COMMITTER_EMAIL=a
+run /usr/bin/git commit -q --allow-empty -m one
+for i in 1 2; do
+	run /usr/bin/git status
+	run /usr/bin/git log
+done
 run /usr/bin/git --version
-is 'git: profiles' '/tmp/repository init' "$(keys "$git" | tr ' ' '\n' | grep -v '^$' | sort | tr '\n' ' ' | sed 's/ $//')"
+is 'git: profiles of two commands' 'log status' "$(keys "$git" | tr ' ' '\n' | grep -xE 'log|status' | xargs)"
+log=$(wanted "$git" log)
+mark
+run /usr/bin/git log
+is 'git: pages wanted for log, as recorded for log' "$log" "$(delta pages_wanted)"
+at_most 'git: pages wasted' $((log / 20)) "$(delta waste)"
 
 # By the script: python3 with two very different ones.
 python=$(realpath /usr/bin/python3)

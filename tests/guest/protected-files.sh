@@ -4,7 +4,7 @@
 # Files that must not be written although root runs them: each is run as
 # before, left byte for byte, and counted with its reason.
 #
-# needs: module tool
+# needs: module tool btrfs
 # smp: 1
 # mem: 1G
 # timeout: 60
@@ -12,7 +12,7 @@
 . "$(dirname "$0")/lib.sh"
 
 module_load
-scratch_mount '-O verity'
+scratch_mount '-O verity,encrypt'
 exact_faults
 chmod 755 "$WORK" "$MNT"
 mkdir "$MNT/safe" # a directory to mount read-only elsewhere
@@ -48,6 +48,7 @@ is 'what the program prints' 400144 "$sum"
 
 chattr +i "$file"
 refused immutable immutable "$file"
+refuses 'immutable: annotate' 'chattr -i' tool annotate --force "$file"
 chattr -i "$file"
 chattr +a "$file"
 refused append-only immutable "$file"
@@ -69,6 +70,13 @@ trained "$MNT/verity"
 sync
 holds 'turn on fs-verity' verity "$MNT/verity"
 refused fs-verity verity "$MNT/verity"
+refuses 'fs-verity: annotate' 'fs-verity' tool annotate --force "$MNT/verity"
+holds 'fs-verity: it still runs' "$MNT/verity"
+
+mkdir "$MNT/secret"
+holds 'turn on fscrypt' fscrypt "$MNT/secret"
+cp "$MNT/program" "$MNT/secret"
+refused fscrypt encrypted "$MNT/secret/program"
 
 trained "$MNT/safe/program"
 mount_at "$WORK/ro" --bind -o ro "$MNT/safe"
@@ -83,6 +91,32 @@ sync
 mount -o remount,ro "$MNT"
 refused 'a read-only filesystem' read_only "$MNT/safe/program"
 mount -o remount,rw "$MNT"
+
+# btrfs: read-only by the subvolume; and where it writes in place, a snapshot has
+# the same blocks.
+mkfs.btrfs -q -f "$EXTRA_DEV" >"$WORK/mkfs.log" 2>&1 || broken "mkfs.btrfs: $(tail -n 3 "$WORK/mkfs.log")"
+mount_at "$WORK/btrfs" "$EXTRA_DEV"
+sub=$WORK/btrfs/sub
+btrfs -q subvolume create "$sub"
+mkdir "$sub/in-place"
+chattr +C "$sub/in-place"
+trained "$sub/in-place/program"
+holds 'chattr +C' grep -q '^[^ ]*C' <(lsattr "$sub/in-place/program")
+btrfs -q subvolume snapshot -r "$sub" "$WORK/btrfs/snapshot"
+refused 'a read-only snapshot' read_only "$WORK/btrfs/snapshot/in-place/program"
+before=$(bytes_of "$WORK/btrfs/snapshot/in-place/program")
+mark
+"$sub/in-place/program" t:4-9
+settle
+is 'chattr +C, beside a snapshot: writes' 1 "$(delta writes)"
+is 'the snapshot' "$before" "$(bytes_of "$WORK/btrfs/snapshot/in-place/program")"
+btrfs -q property set -ts "$sub" ro true
+refused 'a read-only subvolume' read_only "$sub/in-place/program"
+btrfs -q property set -ts "$sub" ro false
+mark
+"$sub/in-place/program" t:5-9
+settle
+is 'a subvolume that is not read-only any more: writes' 1 "$(delta writes)"
 
 # Nothing of that lasts.
 mark

@@ -55,7 +55,7 @@ is 'all bytes outside the section' "$outside" "$(elf outside "$file")"
 module_load
 running=()
 for n in 1 2 3 4 5 6; do
-	"$file" "t:0-$n" msleep:1200 "d:0-$n" "exit:$n" &
+	"$file" "t:0-$n" msleep:3000 "d:0-$n" "exit:$n" &
 	running+=($!)
 done
 for _ in $(seq 100); do
@@ -72,8 +72,29 @@ for n in "${running[@]}"; do
 done
 is 'their statuses' '1 2 3 4 5 6 ' "$statuses"
 
+# With one that sleeps in a system call, in which it had a page fault.
+module_load
+background "$file" t:0 suspend:5
+sleeper=$!
+asleep() { [ "$(cut -d' ' -f1 "/proc/$sleeper/syscall")" = 130 ]; } # rt_sigsuspend
+for _ in $(seq 100); do
+	asleep && break
+	sleep 0.05
+done
+holds 'a program sleeps in a system call' asleep
+is 'faults are looked at' 1 "$(counter faults_watched)"
+rmmod pbitmap &
+for _ in $(seq 100); do
+	loaded || break
+	sleep 0.1
+done
+is 'loaded while it sleeps, after 10 s' no "$(loaded && echo yes || echo no)"
+kill -9 $sleeper
+wait
+
 # A program that was started before insmod, and ends after it.
 "$file" t:0-3 msleep:300 exit:4 &
+executes $! "$file"
 module_load
 wait $!
 is 'started before insmod: status' 4 $?

@@ -72,8 +72,8 @@ is 'enabled=0: armed, used, recorded' '0 0 0' "$(delta armed) $(delta used) $(de
 is 'enabled=0: the file is as annotated' 1 "$(slot_field "$MNT/small" generation)"
 mark
 set_sysctl enabled 1
-"$MNT/small" t:0-9 msleep:300 exit:4 &
-sleep 0.1
+"$MNT/small" t:0-9 msleep:2000 exit:4 &
+executes $! "$MNT/small"
 set_sysctl enabled 0
 wait $!
 is 'switched off while it runs: status' 4 $?

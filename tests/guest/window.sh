@@ -31,7 +31,7 @@ wait_for() {
 # Adaptive, the default: pages that it touches after the start do not count.
 mark
 "$MNT/small" t:0-7 msleep:12000 r:0-3 &
-sleep 0.2
+executes $! "$MNT/small"
 is 'adaptive: recorded while it starts' 0 "$(delta recordings)"
 is 'adaptive: live' 1 "$(counter recorders_live)"
 holds 'adaptive: the window closes by itself' wait_for writes 1 10
@@ -58,19 +58,20 @@ settle
 is 'ended early: recorded' 1 "$(delta recordings)"
 
 # So many milliseconds.
-set_sysctl window_ms 700
+set_sysctl window_ms 2000
 mark
-"$MNT/small" t:0-5 msleep:4000 r:0-7 &
+"$MNT/small" t:0-5 msleep:9000 r:0-7 &
 sleep 0.3
-is '700 ms: recorded after 300' 0 "$(delta recordings)"
-holds '700 ms: recorded' wait_for recordings 1 3
+is '2 s: recorded after 300 ms' 0 "$(delta recordings)"
+holds '2 s: recorded' wait_for recordings 1 6
 kill $!
 wait $! 2>/dev/null
 
 # Until its end.
 set_sysctl window_ms 0
 mark
-"$MNT/small" t:0-5 msleep:4000 r:0-7 &
+"$MNT/small" t:0-5 msleep:5000 r:0-7 &
+executes $! "$MNT/small"
 sleep 3
 is 'until exit: recorded after 3 s' 0 "$(delta recordings)"
 is 'until exit: live' 1 "$(counter recorders_live)"

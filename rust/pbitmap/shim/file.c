@@ -101,18 +101,16 @@ bool pbm_read_cached(struct file *file, void *to, size_t len, loff_t pos)
 	return true;
 }
 
-/* With the credentials of current: 0, or why it could not write the file. */
+/*
+ * With the credentials of current: 0, or why it could not write the file. As for
+ * access(): that it was asked is not for SELinux to log as an attempt.
+ */
 int pbm_may_write(const struct path *path)
 {
 	if (__mnt_is_readonly(path->mnt))
 		return -EROFS;
 	return inode_permission(mnt_idmap(path->mnt), d_inode(path->dentry),
-				MAY_WRITE);
-}
-
-bool pbm_is_read_only(const struct path *path)
-{
-	return __mnt_is_readonly(path->mnt);
+				MAY_WRITE | MAY_ACCESS);
 }
 
 /* Whether current owns the file, or may do what an owner may. */
@@ -141,14 +139,15 @@ u32 pbm_user(const struct cred *cred)
  */
 int pbm_attribute_get(const struct path *path, const char *name, void *to, size_t len)
 {
-	return __vfs_getxattr(path->dentry, d_inode(path->dentry), name, to, len);
+	/* A buffer of no bytes would be one that is too short. */
+	return __vfs_getxattr(path->dentry, d_inode(path->dentry), name, len ? to : NULL, len);
 }
 
-bool pbm_has_capabilities(const struct path *path)
+/* Whether the file has the attribute @name, or may have. */
+bool pbm_has_attribute(const struct path *path, const char *name)
 {
 	/* Anything but a plain "there is none" counts as a yes. */
-	int len = vfs_getxattr(mnt_idmap(path->mnt), path->dentry,
-			       XATTR_NAME_CAPS, NULL, 0);
+	int len = vfs_getxattr(mnt_idmap(path->mnt), path->dentry, name, NULL, 0);
 
 	return len != -ENODATA && len != -EOPNOTSUPP;
 }
@@ -156,7 +155,8 @@ bool pbm_has_capabilities(const struct path *path)
 /* As above, for reading. */
 int pbm_may_read(const struct path *path)
 {
-	return inode_permission(mnt_idmap(path->mnt), d_inode(path->dentry), MAY_READ);
+	return inode_permission(mnt_idmap(path->mnt), d_inode(path->dentry),
+				MAY_READ | MAY_ACCESS);
 }
 
 /*

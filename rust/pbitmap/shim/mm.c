@@ -289,14 +289,13 @@ bool pbm_has_table(struct mm_struct *mm, unsigned long addr)
 
 /*
  * Have the page at @addr in current's mm mapped by an ordinary fault, so that
- * there is a page table. The mmap lock is held, but may have been let go of
- * meanwhile.
+ * there is a page table. The mmap lock is held, and is not let go of meanwhile:
+ * who is to take it again while a lock is held that comes after it waits for a
+ * writer that waits for another reader that waits for that lock.
  */
 bool pbm_fault_in(struct mm_struct *mm, unsigned long addr)
 {
-	bool unlocked = false;
-
-	return !fixup_user_fault(mm, addr, 0, &unlocked);
+	return !fixup_user_fault(mm, addr, 0, NULL);
 }
 
 /*

@@ -26,6 +26,9 @@ bool pbm_is_cached(struct address_space *mapping, pgoff_t first, unsigned long p
 
 		rcu_read_lock();
 		entry = xas_load(&xas);
+		/* Inside of a large folio it has gone back to the folio's first page. */
+		if (!xas_not_node(xas.xa_node) && !xas.xa_node->shift)
+			xas.xa_offset = first & XA_CHUNK_MASK;
 		/* A retry entry counts as missing; the caller looks closer then. */
 		while (entry && !xa_is_value(entry) && !xa_is_retry(entry)) {
 			struct xa_node *node = xas.xa_node;

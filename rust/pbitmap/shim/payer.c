@@ -63,6 +63,11 @@ void pbm_revert_creds(const struct cred *old)
 	revert_creds(old);
 }
 
+bool pbm_gave_up_privileges(void)
+{
+	return task_no_new_privs(current);
+}
+
 /* The root folder of @task; false if it has none any more. */
 bool pbm_task_root(struct task_struct *task, struct path *root)
 {

@@ -81,12 +81,11 @@ bool pbm_read_cached(struct file *file, void *to, size_t len, loff_t pos);
 u64 pbm_last_change(struct file *file);
 int pbm_may_write(const struct path *path);
 int pbm_may_read(const struct path *path);
-bool pbm_is_read_only(const struct path *path);
 bool pbm_is_owner(const struct path *path);
 bool pbm_is_member(u32 gid);
 u32 pbm_user(const struct cred *cred);
-bool pbm_has_capabilities(const struct path *path);
 int pbm_attribute_get(const struct path *path, const char *name, void *to, size_t len);
+bool pbm_has_attribute(const struct path *path, const char *name);
 int pbm_lookup(const struct path *from, const char *name, bool cached, struct path *out);
 int pbm_path_name(const struct path *path, const struct path *root, char *buffer, int len);
 
@@ -96,6 +95,7 @@ void pbm_payer_assume(const struct pbm_payer *payer, struct pbm_payer *old);
 void pbm_payer_leave(const struct pbm_payer *payer, const struct pbm_payer *old);
 const struct cred *pbm_override_creds(const struct cred *cred);
 void pbm_revert_creds(const struct cred *old);
+bool pbm_gave_up_privileges(void);
 bool pbm_task_root(struct task_struct *task, struct path *root);
 
 unsigned long pbm_readahead_limit(struct file *file);
@@ -144,7 +144,7 @@ void pbm_trace_write(u64 dev, u64 ino, u64 generation, u64 pages, int error);
 /* C calls these: for each file that the kernel tries to execute, */
 void pbm_exec(const struct pbm_exec *exec);
 /* for a page fault of an address space with a notifier, before it is handled, */
-void pbm_fault(struct mm_struct *mm, unsigned long addr);
+void pbm_fault(struct mm_struct *mm, unsigned long addr, bool in_user_mode);
 /* and to fill a file in debugfs, whose data is @m->private. */
 int pbm_debugfs_show(struct seq_file *m, void *unused);
 

@@ -14,9 +14,17 @@ static bool pbm_lease_break(struct file_lease *lease)
 	return false;
 }
 
+/* Under the lock of the file's leases, before ours is among them and again after. */
 static int pbm_lease_conflict(struct file *file, int type)
 {
-	return inode_is_open_for_write(file_inode(file)) ? -EAGAIN : 0;
+	struct inode *inode = file_inode(file);
+	struct file_lease *lease;
+
+	/* Who wants to be told of writers (Samba, an NFS client) is not told of us. */
+	list_for_each_entry(lease, &locks_inode_context(inode)->flc_lease, c.flc_list)
+		if (lease->c.flc_file != file)
+			return -EAGAIN;
+	return inode_is_open_for_write(inode) ? -EAGAIN : 0;
 }
 
 static const struct lease_manager_operations pbm_lease_ops = {
@@ -28,7 +36,7 @@ static const struct lease_manager_operations pbm_lease_ops = {
 /*
  * Take a read lease on @file: whoever opens it for writing or truncates it waits
  * until it is given back, which takes no longer than one write. -EAGAIN if
- * somebody has it open for writing.
+ * somebody has it open for writing, or has a lease on it.
  */
 int pbm_hold_off_writers(struct file *file)
 {

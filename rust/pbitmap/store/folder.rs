@@ -68,33 +68,36 @@ impl Folder {
             Err(error) => return Err(refusal(error)),
         };
         let (_, loaded) = slots_of(&file, stored)?.read(&file)?;
-        let is_newer = loaded.slot()?.header().updated >= travelled.header().updated;
+        let is_newer = updated(&loaded)? >= updated(&stored.loaded)?;
         Ok(is_newer.then_some(loaded))
     }
 
     /// The file for the program of `stored`, made if it is not there.
     pub(crate) fn target(&self, stored: &Stored) -> Result<Target, WriteError> {
         let build_id = stored.loaded.slot()?.header().build_id();
-        let file = self.open(&build_id, OpenFor::Writing).map_err(write_error)?;
-        let slots = slots_of(&file, stored);
-        let current = slots.and_then(|slots| slots.read(&file));
-        match (slots, current) {
-            (Ok(slots), Ok(current)) => Ok(Target {
+        let file = self
+            .open(&build_id, OpenFor::Writing)
+            .map_err(write_error)?;
+        let current = slots_of(&file, stored).and_then(|slots| {
+            let (index, loaded) = slots.read(&file)?;
+            let is_newest = updated(&loaded)? >= updated(&stored.loaded)?;
+            Ok(is_newest.then_some((slots, index, loaded)))
+        });
+        if let Ok(Some((slots, index, loaded))) = current {
+            return Ok(Target {
                 file,
                 slots,
-                current: Some(current),
-            }),
-            _ => {
-                // Nothing in it is of use, such as after a power cut when it was made.
-                drop(file);
-                let size = stored.loaded.slot()?.header().slot_size as usize;
-                Ok(Target {
-                    file: self.open(&build_id, OpenFor::Anew).map_err(write_error)?,
-                    slots: Slots::new(0, size, stored.identity),
-                    current: None,
-                })
-            }
+                current: Some((index, loaded)),
+            });
         }
+        // Nothing in it is of use, such as after a power cut when it was made.
+        drop(file);
+        let size = stored.loaded.slot()?.header().slot_size as usize;
+        Ok(Target {
+            file: self.open(&build_id, OpenFor::Anew).map_err(write_error)?,
+            slots: Slots::new(0, size, stored.identity),
+            current: None,
+        })
     }
 
     fn open(&self, build_id: &BuildId, purpose: OpenFor) -> Result<ARef<File>> {
@@ -128,6 +131,11 @@ impl Target {
         }
         Ok(())
     }
+}
+
+/// When a bitmap was last recorded.
+fn updated(loaded: &Loaded) -> Result<u64, Refusal> {
+    Ok(loaded.slot()?.header().updated)
 }
 
 /// The slots that fill `file`, of the program of `stored`.

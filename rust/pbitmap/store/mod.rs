@@ -195,7 +195,14 @@ impl From<Reason> for WriteError {
 
 impl From<Error> for WriteError {
     fn from(error: Error) -> Self {
-        Self::Failed(error)
+        match error {
+            EROFS => Self::Refused(Reason::ReadOnly.into()),
+            EACCES | EPERM => Self::Refused(Reason::Denied.into()),
+            // What a frozen filesystem says.
+            EBUSY => Self::Refused(Reason::Frozen.into()),
+            _ if file::is_full(error) => Self::Refused(Reason::Full.into()),
+            _ => Self::Failed(error),
+        }
     }
 }
 

@@ -21,6 +21,12 @@ pub(crate) fn current() -> ARef<Credential> {
     ARef::from(credential)
 }
 
+/// Whether current has given up ever gaining privileges (`no_new_privs`).
+pub(crate) fn gave_up_privileges() -> bool {
+    // SAFETY: It looks at current only.
+    unsafe { ffi::pbm_gave_up_privileges() }
+}
+
 /// Those of the kernel itself.
 pub(crate) fn of_kernel() -> Result<ARef<Credential>> {
     // SAFETY: `init_task` is static and always valid.

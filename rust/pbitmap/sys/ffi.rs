@@ -99,7 +99,6 @@ extern "C" {
     pub(super) fn pbm_last_change(file: *mut bindings::file) -> u64;
     pub(super) fn pbm_may_write(path: *const bindings::path) -> c_int;
     pub(super) fn pbm_may_read(path: *const bindings::path) -> c_int;
-    pub(super) fn pbm_is_read_only(path: *const bindings::path) -> bool;
     pub(super) fn pbm_is_owner(path: *const bindings::path) -> bool;
     pub(super) fn pbm_is_member(gid: u32) -> bool;
     pub(super) fn pbm_user(cred: *const bindings::cred) -> u32;
@@ -109,7 +108,7 @@ extern "C" {
         to: *mut c_void,
         len: usize,
     ) -> c_int;
-    pub(super) fn pbm_has_capabilities(path: *const bindings::path) -> bool;
+    pub(super) fn pbm_has_attribute(path: *const bindings::path, name: *const c_char) -> bool;
     pub(super) fn pbm_lookup(
         from: *const bindings::path,
         name: *const c_char,
@@ -134,6 +133,7 @@ extern "C" {
     pub(super) fn pbm_payer_leave(payer: *const Payer, old: *const Payer);
     pub(super) fn pbm_override_creds(cred: *const bindings::cred) -> *const bindings::cred;
     pub(super) fn pbm_revert_creds(old: *const bindings::cred);
+    pub(super) fn pbm_gave_up_privileges() -> bool;
     pub(super) fn pbm_task_root(
         task: *mut bindings::task_struct,
         root: *mut bindings::path,

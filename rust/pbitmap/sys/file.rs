@@ -70,12 +70,10 @@ impl Inode {
         self.0.size
     }
 
-    /// Whether it changes the identity of who executes it: set-user-id, or set-group-id (which
-    /// needs the group's execute bit; without it the bit once meant mandatory locking).
+    /// Whether it is set-user-id or set-group-id, bits that a write can take away (the latter also
+    /// where the group may not execute the file).
     pub(crate) fn is_setid(&self) -> bool {
-        self.0.mode & bindings::S_ISUID != 0
-            || self.0.mode & (bindings::S_ISGID | bindings::S_IXGRP)
-                == bindings::S_ISGID | bindings::S_IXGRP
+        self.0.mode & (bindings::S_ISUID | bindings::S_ISGID) != 0
     }
 
     fn has(&self, flag: u32) -> bool {
@@ -214,6 +212,15 @@ pub(crate) fn read_exact(file: &File, offset: u64, buffer: &mut [u8]) -> Result 
     }
 }
 
+/// For reading, and without waiting for who has a lease on the file.
+const OPEN_FLAGS: u32 =
+    bindings::O_RDONLY | bindings::O_LARGEFILE | bindings::O_NOATIME | bindings::O_NONBLOCK;
+
+/// Whether the filesystem said that there is no block left, or none for this user.
+pub(crate) fn is_full(error: Error) -> bool {
+    error == ENOSPC || error.to_errno() == -(bindings::EDQUOT as i32)
+}
+
 /// A place in a mount, which stays busy for as long as this lives.
 pub(crate) struct Path(bindings::path);
 
@@ -233,8 +240,12 @@ impl Path {
     }
 
     /// Opens the file for reading with the credentials `cred`.
+    ///
+    /// # Errors
+    ///
+    /// `EAGAIN` if somebody has a lease on it that has to be given back first.
     pub(crate) fn open(&self, cred: &Credential) -> Result<ARef<File>> {
-        let flags = bindings::O_RDONLY | bindings::O_LARGEFILE | bindings::O_NOATIME;
+        let flags = OPEN_FLAGS;
         // SAFETY: The path is referenced, and so are the credentials.
         let file = unsafe { bindings::dentry_open(&self.0, flags as i32, cred.as_ptr()) };
         let file = kernel::error::from_err_ptr(file)?;
@@ -328,20 +339,18 @@ impl Path {
     }
 
     /// Opens the file for reading ahead, with the credentials `cred` and without counting it.
+    ///
+    /// # Errors
+    ///
+    /// As of [`Path::open`].
     pub(crate) fn open_to_read_ahead(&self, cred: &Credential) -> Result<ARef<File>> {
-        let flags = bindings::O_RDONLY | bindings::O_LARGEFILE | bindings::O_NOATIME;
+        let flags = OPEN_FLAGS;
         // SAFETY: The path is referenced, and so are the credentials.
         let file = unsafe { ffi::kernel_file_open(&self.0, flags as i32, cred.as_ptr()) };
         let file = kernel::error::from_err_ptr(file)?;
         let file = NonNull::new(file).ok_or(EIO)?;
         // SAFETY: It gave a reference of its own, to a file that is in no descriptor table.
         Ok(unsafe { ARef::from_raw(file.cast()) })
-    }
-
-    /// Whether the mount or the filesystem is read-only.
-    pub(crate) fn is_read_only(&self) -> bool {
-        // SAFETY: The path is referenced.
-        unsafe { ffi::pbm_is_read_only(&self.0) }
     }
 
     /// Whether current owns the file, or may do what its owner may.
@@ -385,8 +394,17 @@ impl Path {
 
     /// Whether the file gives capabilities to who executes it, or may.
     pub(crate) fn has_capabilities(&self) -> bool {
-        // SAFETY: The path is referenced.
-        unsafe { ffi::pbm_has_capabilities(&self.0) }
+        self.has_attribute(c"security.capability")
+    }
+
+    /// Whether a hash or a signature of its content is kept with the file for IMA, or may be.
+    pub(crate) fn has_ima_hash(&self) -> bool {
+        self.has_attribute(c"security.ima")
+    }
+
+    fn has_attribute(&self, name: &CStr) -> bool {
+        // SAFETY: The path is referenced; the name ends with a zero byte.
+        unsafe { ffi::pbm_has_attribute(&self.0, name.as_char_ptr()) }
     }
 }
 
@@ -506,10 +524,13 @@ pub(crate) struct InPlace<'a> {
 }
 
 impl<'a> InPlace<'a> {
-    /// Opens `path` with `cred`, which must be able to write the file.
+    /// Opens `path` with `cred`, on whose account it will be written.
+    ///
+    /// # Errors
+    ///
+    /// As of [`Path::open`]: whether the file may be written is not asked.
     pub(crate) fn open(path: &Path, cred: &'a Credential) -> Result<Self> {
         let _as_user = cred::Override::new(cred);
-        path.may_write()?;
         let file = path.open(cred)?;
         Ok(Self { file, cred })
     }
@@ -538,7 +559,8 @@ impl<'a> InPlace<'a> {
     ///
     /// # Errors
     ///
-    /// `EAGAIN` if somebody has it open for writing, `EINVAL` where there are no leases.
+    /// `EAGAIN` if somebody has it open for writing or has a lease on it, `EINVAL` where there are
+    /// no leases.
     pub(crate) fn hold_off_writers(&self) -> Result<WritersWait<'_>> {
         // SAFETY: The file is open, and has no other lease of this owner.
         to_result(unsafe { ffi::pbm_hold_off_writers(self.file.as_ptr()) })?;

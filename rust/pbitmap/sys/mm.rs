@@ -312,10 +312,9 @@ impl Locked<'_> {
     }
 
     /// Has the page at `address` of current's address space mapped by an ordinary fault, which
-    /// makes the page table. The lock may be dropped and taken meanwhile: mappings that were
-    /// looked up before may be gone.
+    /// makes the page table.
     pub(crate) fn fault_in(&self, address: usize) -> Result {
-        // SAFETY: The lock is held, as it is again when this returns.
+        // SAFETY: The lock is held.
         if unsafe { ffi::pbm_fault_in(self.mm, address) } {
             Ok(())
         } else {

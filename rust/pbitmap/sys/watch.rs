@@ -18,7 +18,8 @@
 //! A work that handles a fault, and a sampler, hold references of their own; the memory lives until
 //! the last is gone, but the mm has no notifier any more.
 //!
-//! The locks are leaves: under them lists are changed and nothing else is done.
+//! The locks are leaves: under them lists are changed and nothing else is done. That of `ended` is
+//! taken under one of `live`.
 
 use super::{
     mm::Space,
@@ -62,8 +63,8 @@ pub(crate) trait Watcher: Send + Sync + 'static {
     /// current is to be used. May sleep; the end of the mm waits for it.
     fn ended(&self, space: &Space<'_>);
 
-    /// Current, which runs in `space`, had a page fault at `address`, which is handled, and returns
-    /// to user mode. Of faults of many threads at a time some are `missed`, from then on that is
+    /// Current, which runs in `space` and returns to user mode, had a page fault at `address`, which
+    /// is handled. Of faults of many threads at a time some are `missed`, from then on that is
     /// true.
     fn faulted(&self, space: &Space<'_>, address: usize, missed: bool);
 
@@ -89,6 +90,8 @@ pub(crate) struct Watch<T: Watcher> {
     notifier: Opaque<bindings::mmu_interval_notifier>,
     #[pin]
     faults: [Repeated; FAULTS],
+    /// Addresses of faults in system calls that are still to be handled, or 0.
+    in_calls: [Atomic<usize>; IN_CALLS],
     missed: AtomicFlag,
     mm: ARef<Mm>,
     watcher: T,
@@ -107,9 +110,11 @@ unsafe impl<T: Watcher> Send for Watch<T> {}
 // SAFETY: As above.
 unsafe impl<T: Watcher> Sync for Watch<T> {}
 
-/// Faults of one address space that are followed up at a time: one a thread, and one of a parent
-/// that waits in `vfork()`.
+/// Faults of one address space that are followed up at a time: one a thread.
 const FAULTS: usize = 4;
+
+/// Faults in system calls that are remembered until the next one in user mode.
+const IN_CALLS: usize = 8;
 
 /// One past the last address that a program can map: `TASK_SIZE_MAX` or more on every 64-bit
 /// machine, and still below the kernel's.
@@ -170,7 +175,12 @@ impl<T: Watcher> Watch<T> {
 
 impl<T: Watcher> RepeatedWork for Watch<T> {
     fn run(&self, address: usize) {
-        if let Some(space) = Space::of_current(&self.mm) {
+        let Some(space) = Space::of_current(&self.mm) else {
+            return;
+        };
+        let in_calls = self.in_calls.iter().map(|slot| slot.xchg(0, Relaxed));
+        let earlier = in_calls.filter(|address| *address != 0);
+        for address in Iterator::chain(earlier, [address]) {
             self.watcher
                 .faulted(&space, address, self.missed.load(Relaxed));
         }
@@ -232,6 +242,7 @@ impl<T: Watcher> Watches<T> {
                 links <- ListLinks::new(),
                 notifier: Opaque::uninit(),
                 faults <- pin_init::pin_init_array_from_fn(|_| Repeated::new()),
+                in_calls: [const { Atomic::new(0) }; IN_CALLS],
                 missed: AtomicFlag::new(false),
                 mm: ARef::from(mm),
                 watcher,
@@ -256,20 +267,33 @@ impl<T: Watcher> Watches<T> {
         Ok(found)
     }
 
-    /// Has current handle the fault at `address` when it returns, if `mm` is watched.
+    /// Has current handle the fault at `address` when it returns to user mode, if `mm` is watched. A
+    /// fault in a system call is handled with the next one in user mode: the call may go on to
+    /// sleep, and the module could not go while a work waits for its end.
     ///
     /// Under the lock, so that the list keeps the watch: with interrupts off it must not be freed.
-    pub(super) fn fault(&self, mm: *const bindings::mm_struct, address: usize, waiter: &Waiter) {
+    pub(super) fn fault(
+        &self,
+        mm: *const bindings::mm_struct,
+        address: usize,
+        in_user_mode: bool,
+        waiter: &Waiter,
+    ) {
         let bucket = self.bucket(mm).lock();
         let found = bucket
             .iter()
             .find(|watch| watch.mm.as_raw().cast_const() == mm);
         if let Some(watch) = found {
-            let asked = watch.faults.iter().any(|fault| {
-                // SAFETY: The works are inside of the watch.
-                unsafe { Repeated::ask(watch, fault, address, waiter) }
-            });
-            if !asked {
+            let kept = if in_user_mode {
+                watch.faults.iter().any(|fault| {
+                    // SAFETY: The works are inside of the watch.
+                    unsafe { Repeated::ask(watch, fault, address, waiter) }
+                })
+            } else {
+                let free = watch.in_calls.iter().find(|slot| slot.load(Relaxed) == 0);
+                free.inspect(|slot| slot.store(address, Relaxed)).is_some()
+            };
+            if !kept {
                 watch.missed.store(true, Relaxed);
             }
         }
@@ -290,10 +314,11 @@ impl<T: Watcher> Watches<T> {
     }
 
     /// Takes `watch` out of the live ones; [`None`] if somebody else did.
-    fn take(&self, watch: &Watch<T>) -> Option<ListArc<Watch<T>>> {
-        // SAFETY: A watch comes into the list of its bucket once, when it is added, and into
-        // `ended` only after it was taken out here.
-        let taken = unsafe { self.bucket(watch.mm.as_raw()).lock().remove(watch) };
+    fn take(&self, watch: &Watch<T>, live: &mut List<Watch<T>>) -> Option<ListArc<Watch<T>>> {
+        // SAFETY: `live` is that of its bucket, into which a watch comes once, when it is added. It
+        // is in no other list: only `end` puts it into `ended`, when its mm has no user any more,
+        // so that nobody calls `close`, and `end` is called once.
+        let taken = unsafe { live.remove(watch) };
         if taken.is_some() {
             self.count.fetch_sub(1, Relaxed);
         }
@@ -302,10 +327,12 @@ impl<T: Watcher> Watches<T> {
 
     /// Moves a watch whose mm has ended to the list of those to reap.
     fn end(&self, watch: &Watch<T>) {
-        let Some(owned) = self.take(watch) else {
-            return;
-        };
         let waiting = {
+            // Both locks, so that [`Watches::clear`] finds it in one list or in the other.
+            let mut live = self.bucket(watch.mm.as_raw()).lock();
+            let Some(owned) = self.take(watch, &mut live) else {
+                return;
+            };
             let mut ended = self.ended.lock();
             ended.list.push_back(owned);
             ended.waiting = ended.waiting.saturating_add(1);
@@ -317,7 +344,8 @@ impl<T: Watcher> Watches<T> {
 
     /// Watches an address space no longer that goes on to live. It pays nothing any more.
     pub(crate) fn close(&self, watch: &Watch<T>) {
-        if let Some(owned) = self.take(watch) {
+        let owned = self.take(watch, &mut self.bucket(watch.mm.as_raw()).lock());
+        if let Some(owned) = owned {
             Watch::remove(owned);
         }
     }

@@ -21,6 +21,8 @@
  *	loop          one after the other, vfork
  *	loop-or       the same; every second time only up to the argument "--"
  *	loop-open     as loop-or, and open the file for writing after each end
+ *	loop-try      the same with O_NONBLOCK, until it does not say EAGAIN, a
+ *	              second at most
  *	kill-storm    SIGKILL at a random moment around execve()
  *	stop-storm    SIGSTOP and SIGCONT all the time around execve()
  *	winch-storm   caught signals all the time around execve()
@@ -224,10 +226,12 @@ static void nothing(int signal)
 }
 
 /* Nothing runs the file any more, so nothing may be in the way. */
-static void open_for_write(const char *path)
+static void open_for_write(const char *path, int flags)
 {
-	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	int fd, tries = 1000;
 
+	while ((fd = open(path, O_WRONLY | O_CLOEXEC | flags)) < 0 && errno == EAGAIN && --tries)
+		usleep(1000);
 	if (fd < 0)
 		count(0, errno);
 	else
@@ -347,7 +351,11 @@ int main(int argc, char **argv, char **envp)
 		} else if (!strcmp(way, "loop-open") && split) {
 			*split = i & 1 ? NULL : "r:0";
 			start_vfork(program);
-			open_for_write(program[0]);
+			open_for_write(program[0], 0);
+		} else if (!strcmp(way, "loop-try") && split) {
+			*split = i & 1 ? NULL : "r:0";
+			start_vfork(program);
+			open_for_write(program[0], O_NONBLOCK);
 		} else if (!strcmp(way, "kill-storm")) {
 			start_under_fire(program, kill_it, 1, usual_us, &seed);
 		} else if (!strcmp(way, "stop-storm")) {

@@ -89,7 +89,7 @@ int main(int argc, char **argv)
 		if (uid && (setgroups(0, NULL) || setresgid(uid, uid, uid) ||
 			    setresuid(uid, uid, uid)))
 			err(126, "user %d", uid);
-		execv(argv[optind], argv + optind);
+		execvp(argv[optind], argv + optind);
 		err(127, "%s", argv[optind]);
 	}
 	while ((pid = wait4(-1, &st, 0, &usage)) > 0) {

@@ -25,7 +25,7 @@ Exit codes:
   1  a file cannot be read, or is no program
   2  the command line was wrong
   3  not annotated: there is no bitmap
-  4  disarmed: the bitmap is valid, but strip or objcopy have cleared the marker
+  4  disarmed: the bitmap is valid, but another tool has cleared the marker that leads to it
   5  stale: the bitmap was made for another version of the file
   6  corrupt: there is a section or an attribute, but no valid bitmap in it
 With several files: that of the first for which it is not 0.
@@ -124,8 +124,8 @@ pub fn describe(inspection: &Inspection<'_>, outside: &Outside) -> String {
                 .to_owned()
         }
         (State::Disarmed, _) => {
-            "disarmed: the bitmap is valid, but the marker that leads to it is gone (strip and \
-             objcopy clear it); `pbitmap-tool annotate` sets it again"
+            "disarmed: the bitmap is valid, but the marker that leads to it is gone (some tools \
+             clear it when they write the file anew); `pbitmap-tool annotate` sets it again"
                 .to_owned()
         }
         (State::Stale, _) => {

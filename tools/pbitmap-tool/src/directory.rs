@@ -87,8 +87,11 @@ pub fn name(build_id: &BuildId) -> Option<String> {
 
 /// A build id in hexadecimal, if there is one.
 pub fn hex(id: &BuildId) -> Option<String> {
-    let bytes = id.as_bytes();
-    (!bytes.is_empty()).then(|| bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    let digits = id.as_bytes().iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    let hex: String = digits
+        .filter_map(|digit| char::from_digit(digit.into(), 16))
+        .collect();
+    (!hex.is_empty()).then_some(hex)
 }
 
 /// The bytes of a section of which `slot` is the first slot and the other one is empty.

@@ -38,8 +38,8 @@ enum Command {
     /// times, access control lists, capabilities and other attributes. A program that is running
     /// goes on with the old file.
     ///
-    /// A program that has a bitmap already is left as it is; if strip or objcopy have cleared the
-    /// marker that leads to it, the marker is set again.
+    /// A program that has a bitmap already is left as it is; if another tool, such as strip, has
+    /// cleared the marker that leads to it or the hint where it is, both are set again.
     #[command(after_long_help = annotate::HELP)]
     Annotate {
         #[command(flatten)]

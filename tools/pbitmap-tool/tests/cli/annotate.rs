@@ -260,6 +260,7 @@ fn metadata_is_kept() {
     set(&path, "system.posix_acl_access", ACCESS_LIST);
     set(&path, "security.capability", CAPABILITY);
     set(&path, "trusted.note", b"kept too");
+    set(&path, "security.selinux", b"system_u:object_r:bin_t:s0\0");
     let times = Timestamps {
         last_access: Timespec {
             tv_sec: 1_111_111_111,
