@@ -145,7 +145,7 @@ fn wanted(slot: &Slot<'_>) -> Vec<(Vec<u8>, Vec<usize>)> {
                 .map(|file| {
                     let wanted = Wanted::new(&file, profile.record.runs);
                     let pages = (0..wanted.len())
-                        .filter(|page| wanted.word(page / 64) >> (page % 64) & 1 != 0)
+                        .filter(|page| (wanted.word(page / 64) >> (page % 64)) & 1 != 0)
                         .collect();
                     (file.path().to_vec(), pages)
                 })
