@@ -58,7 +58,7 @@ try() {
 		settle
 		faults[round]=$minflt
 	done
-	at_most "$name: minor faults with early fault, ${faults[0]} without" $((faults[0] * 9 / 10)) "${faults[1]}"
+	at_most "$name: minor faults with early fault, ${faults[0]} without" $((faults[0] * 19 / 20)) "${faults[1]}"
 }
 
 try git 4 /usr/bin/git --version

@@ -72,26 +72,6 @@ for n in "${running[@]}"; do
 done
 is 'their statuses' '1 2 3 4 5 6 ' "$statuses"
 
-# With one that sleeps in a system call, in which it had a page fault.
-module_load
-background "$file" t:0 suspend:5
-sleeper=$!
-asleep() { [ "$(cut -d' ' -f1 "/proc/$sleeper/syscall")" = 130 ]; } # rt_sigsuspend
-for _ in $(seq 100); do
-	asleep && break
-	sleep 0.05
-done
-holds 'a program sleeps in a system call' asleep
-is 'faults are looked at' 1 "$(counter faults_watched)"
-rmmod pbitmap &
-for _ in $(seq 100); do
-	loaded || break
-	sleep 0.1
-done
-is 'loaded while it sleeps, after 10 s' no "$(loaded && echo yes || echo no)"
-kill -9 $sleeper
-wait
-
 # A program that was started before insmod, and ends after it.
 "$file" t:0-3 msleep:300 exit:4 &
 executes $! "$file"

@@ -2,7 +2,6 @@
 /* Being told of page faults of address spaces that have an mmu notifier. */
 #include <linux/mm.h>
 #include <linux/preempt.h>
-#include <linux/ptrace.h>
 #include <linux/sched.h>
 #include <linux/string.h>
 #include <linux/tracepoint.h>
@@ -34,7 +33,7 @@ static void pbm_fault_probe(void *data, unsigned long address,
 	if (error_code & (X86_PF_PROT | X86_PF_WRITE))
 		return;
 #endif
-	pbm_fault(mm, address, user_mode(regs));
+	pbm_fault(mm, address);
 }
 
 static void pbm_find_point(struct tracepoint *point, void *unused)

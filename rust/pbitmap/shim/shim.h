@@ -144,7 +144,7 @@ void pbm_trace_write(u64 dev, u64 ino, u64 generation, u64 pages, int error);
 /* C calls these: for each file that the kernel tries to execute, */
 void pbm_exec(const struct pbm_exec *exec);
 /* for a page fault of an address space with a notifier, before it is handled, */
-void pbm_fault(struct mm_struct *mm, unsigned long addr, bool in_user_mode);
+void pbm_fault(struct mm_struct *mm, unsigned long addr);
 /* and to fill a file in debugfs, whose data is @m->private. */
 int pbm_debugfs_show(struct seq_file *m, void *unused);
 

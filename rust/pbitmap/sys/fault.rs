@@ -117,9 +117,8 @@ impl Probe {
 
 /// What faults are handed to.
 trait OnFault: Send + Sync {
-    /// Current, whose address space is `mm`, has a page fault, in user mode or in a system call.
-    /// Interrupts are off.
-    fn fault(&self, mm: *const bindings::mm_struct, address: usize, in_user_mode: bool);
+    /// Current, whose address space is `mm`, has a page fault. Interrupts are off.
+    fn fault(&self, mm: *const bindings::mm_struct, address: usize);
 }
 
 /// Watches whose address spaces' faults are seen.
@@ -130,10 +129,8 @@ struct Faults<T: Watcher, H: AsRef<Watches<T>> + Send + Sync> {
 }
 
 impl<T: Watcher, H: AsRef<Watches<T>> + Send + Sync> OnFault for Faults<T, H> {
-    fn fault(&self, mm: *const bindings::mm_struct, address: usize, in_user_mode: bool) {
-        self.home
-            .as_ref()
-            .fault(mm, address, in_user_mode, &self.waiter);
+    fn fault(&self, mm: *const bindings::mm_struct, address: usize) {
+        self.home.as_ref().fault(mm, address, &self.waiter);
     }
 }
 
@@ -210,9 +207,9 @@ impl Drop for Armed {
 ///
 /// `mm` is that of current; the probe is registered.
 #[no_mangle]
-unsafe extern "C" fn pbm_fault(mm: *mut bindings::mm_struct, address: usize, in_user_mode: bool) {
+unsafe extern "C" fn pbm_fault(mm: *mut bindings::mm_struct, address: usize) {
     // SAFETY: The slot is written only while no probe is registered.
     if let Some(faults) = unsafe { &*SLOT.faults.get() } {
-        faults.fault(mm, address, in_user_mode);
+        faults.fault(mm, address);
     }
 }

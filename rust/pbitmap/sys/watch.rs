@@ -63,8 +63,8 @@ pub(crate) trait Watcher: Send + Sync + 'static {
     /// current is to be used. May sleep; the end of the mm waits for it.
     fn ended(&self, space: &Space<'_>);
 
-    /// Current, which runs in `space` and returns to user mode, had a page fault at `address`, which
-    /// is handled. Of faults of many threads at a time some are `missed`, from then on that is
+    /// Current, which runs in `space`, had a page fault at `address`, which is handled, and returns
+    /// to user mode. Of faults of many threads at a time some are `missed`, from then on that is
     /// true.
     fn faulted(&self, space: &Space<'_>, address: usize, missed: bool);
 
@@ -90,8 +90,6 @@ pub(crate) struct Watch<T: Watcher> {
     notifier: Opaque<bindings::mmu_interval_notifier>,
     #[pin]
     faults: [Repeated; FAULTS],
-    /// Addresses of faults in system calls that are still to be handled, or 0.
-    in_calls: [Atomic<usize>; IN_CALLS],
     missed: AtomicFlag,
     mm: ARef<Mm>,
     watcher: T,
@@ -110,11 +108,9 @@ unsafe impl<T: Watcher> Send for Watch<T> {}
 // SAFETY: As above.
 unsafe impl<T: Watcher> Sync for Watch<T> {}
 
-/// Faults of one address space that are followed up at a time: one a thread.
+/// Faults of one address space that are followed up at a time: one a thread, and one of a parent
+/// that waits in `vfork()`.
 const FAULTS: usize = 4;
-
-/// Faults in system calls that are remembered until the next one in user mode.
-const IN_CALLS: usize = 8;
 
 /// One past the last address that a program can map: `TASK_SIZE_MAX` or more on every 64-bit
 /// machine, and still below the kernel's.
@@ -175,12 +171,7 @@ impl<T: Watcher> Watch<T> {
 
 impl<T: Watcher> RepeatedWork for Watch<T> {
     fn run(&self, address: usize) {
-        let Some(space) = Space::of_current(&self.mm) else {
-            return;
-        };
-        let in_calls = self.in_calls.iter().map(|slot| slot.xchg(0, Relaxed));
-        let earlier = in_calls.filter(|address| *address != 0);
-        for address in Iterator::chain(earlier, [address]) {
+        if let Some(space) = Space::of_current(&self.mm) {
             self.watcher
                 .faulted(&space, address, self.missed.load(Relaxed));
         }
@@ -242,7 +233,6 @@ impl<T: Watcher> Watches<T> {
                 links <- ListLinks::new(),
                 notifier: Opaque::uninit(),
                 faults <- pin_init::pin_init_array_from_fn(|_| Repeated::new()),
-                in_calls: [const { Atomic::new(0) }; IN_CALLS],
                 missed: AtomicFlag::new(false),
                 mm: ARef::from(mm),
                 watcher,
@@ -267,33 +257,20 @@ impl<T: Watcher> Watches<T> {
         Ok(found)
     }
 
-    /// Has current handle the fault at `address` when it returns to user mode, if `mm` is watched. A
-    /// fault in a system call is handled with the next one in user mode: the call may go on to
-    /// sleep, and the module could not go while a work waits for its end.
+    /// Has current handle the fault at `address` when it returns, if `mm` is watched.
     ///
     /// Under the lock, so that the list keeps the watch: with interrupts off it must not be freed.
-    pub(super) fn fault(
-        &self,
-        mm: *const bindings::mm_struct,
-        address: usize,
-        in_user_mode: bool,
-        waiter: &Waiter,
-    ) {
+    pub(super) fn fault(&self, mm: *const bindings::mm_struct, address: usize, waiter: &Waiter) {
         let bucket = self.bucket(mm).lock();
         let found = bucket
             .iter()
             .find(|watch| watch.mm.as_raw().cast_const() == mm);
         if let Some(watch) = found {
-            let kept = if in_user_mode {
-                watch.faults.iter().any(|fault| {
-                    // SAFETY: The works are inside of the watch.
-                    unsafe { Repeated::ask(watch, fault, address, waiter) }
-                })
-            } else {
-                let free = watch.in_calls.iter().find(|slot| slot.load(Relaxed) == 0);
-                free.inspect(|slot| slot.store(address, Relaxed)).is_some()
-            };
-            if !kept {
+            let asked = watch.faults.iter().any(|fault| {
+                // SAFETY: The works are inside of the watch.
+                unsafe { Repeated::ask(watch, fault, address, waiter) }
+            });
+            if !asked {
                 watch.missed.store(true, Relaxed);
             }
         }

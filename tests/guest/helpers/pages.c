@@ -14,7 +14,6 @@
  *	say:TEXT                 print TEXT
  *	exit:N  kill:SIGNAL      end in this way
  *	pause                    sleep until a signal
- *	suspend:N                the same, in a call that reads page N of the constants
  *	input                    wait for a byte of standard input
  *	msleep:N                 sleep N milliseconds
  *	thread-exit              start a thread that ends the whole process (status 9)
@@ -232,9 +231,6 @@ static int run(int argc, char **argv)
 			syscall2(__NR_kill, syscall0(__NR_getpid), n);
 		} else if (starts_with(arg, "pause")) {
 			syscall0(__NR_pause);
-		} else if (starts_with(arg, "suspend:")) {
-			get_number(arg + 8, &n);
-			syscall2(__NR_rt_sigsuspend, rodata_pages + n * 4096, 8);
 		} else if (starts_with(arg, "input")) {
 			char byte;
 
