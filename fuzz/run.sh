@@ -4,7 +4,7 @@
 # Fuzzes the core with libFuzzer. Needs cargo and a C++ compiler, but neither nightly nor
 # cargo-fuzz: the code has no unsafe, so coverage is wanted and no sanitizer.
 #
-#	fuzz/run.sh TARGET [SECONDS]	fuzz one target (default: 60 seconds)
+#	fuzz/run.sh TARGET [SECONDS [SEED]]	fuzz one target (default: 60 seconds, any seed)
 #	fuzz/run.sh --minimize		add to the corpus what reaches more than it does
 #
 # An input that breaks something ends up in fuzz/artifacts/TARGET. Move it to fuzz/corpus/TARGET
@@ -53,7 +53,7 @@ case ${1:-} in
 	fi
 	build
 	mkdir -p "work/$1" "artifacts/$1"
-	exec "$bin/$1" -max_total_time="${2:-60}" -max_len=4096 -use_value_profile=1 \
+	exec "$bin/$1" -max_total_time="${2:-60}" -seed="${3:-0}" -max_len=4096 -use_value_profile=1 \
 		-print_final_stats=1 -artifact_prefix="artifacts/$1/" "work/$1" "corpus/$1"
 	;;
 esac

@@ -1,10 +1,10 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# Usage: fuzz.sh [SECONDS]
+# Usage: fuzz.sh [SECONDS [SEED]]
 #
-# Runs every fuzz target for SECONDS (default 60), one after the other, from the
-# corpus in fuzz/corpus; fuzz/run.sh says what to do with what is found. Prints
+# Runs every fuzz target for SECONDS (default 60), one after the other, with SEED
+# (default: another one each time), from the corpus in fuzz/corpus; fuzz/run.sh says what to do with what is found. Prints
 # how often each was executed and ends with a line "N executions, N crashes";
 # what libFuzzer said is in build/logs/fuzz/.
 
@@ -17,7 +17,7 @@ for target in "$SRC"/fuzz/fuzz_targets/*.rs; do
 	target=$(basename "$target" .rs)
 	log=$LOGS/fuzz/$target.log
 	verdict='no crash'
-	if ! LOG_TAIL=60 logged "$log" "$SRC/fuzz/run.sh" "$target" "$seconds"; then
+	if ! LOG_TAIL=60 logged "$log" "$SRC/fuzz/run.sh" "$target" "$seconds" "${2:-0}"; then
 		verdict='CRASH, or it could not be built'
 		crashes=$((crashes + 1))
 	fi

@@ -116,7 +116,8 @@ part_cargo() {
 part_fuzz() {
 	local targets status=0
 	targets=$(find fuzz/fuzz_targets -name '*.rs' | wc -l)
-	"$SCRIPTS/fuzz.sh" 12 >"$results/fuzz.out" || status=1
+	# The same seed each time: what is found here was brought by a change.
+	"$SCRIPTS/fuzz.sh" 12 1 >"$results/fuzz.out" || status=1
 	cat "$results/fuzz.out"
 	awk -v targets="$targets" '
 		/ crashes$/ { failed = $3; ended = 1 }
