@@ -47,7 +47,7 @@ trains() {
 	starts -d -e "$file" -- "$file" "${work[@]}"
 	settle
 	is "$name: output and status of the second run" "$("$PBITMAP_HELPERS/pages" "${work[@]}") 7" "$output $status"
-	at_most "$name: major faults of the second cold start, $first before" $((first / 10)) "$majflt"
+	at_most "$name: major faults of the second cold start, $first before" $((first / 10 + 2)) "$majflt"
 	at_least "$name: pages read ahead" $touched "$(delta pages_read)"
 	is "$name: written again, unchanged" '0 1' "$(delta writes) $(delta unchanged)"
 	is "$name: check" 0 "$(status_of tool check "$file")"
@@ -56,7 +56,7 @@ trains() {
 	mark
 	starts -d -e "$file" -- "$file" "${work[@]}"
 	settle
-	at_most "$name: major faults after mounting it again" $((first / 10)) "$majflt"
+	at_most "$name: major faults after mounting it again" $((first / 10 + 2)) "$majflt"
 	holds "$name: remove" tool remove "$file"
 	is "$name: the file without it" "$before $times" "$(bytes_of "$file") $(as_it_is "$file")"
 	mark

@@ -176,7 +176,7 @@ impl Contents {
     fn of(slot: &Slot<'_>) -> Self {
         let file = |file: pbitmap_core::format::slot::File<'_>| StoredFile {
             path: String::from_utf8(file.path().to_vec()).unwrap(),
-            version: (file.record.ino - 1) as u8,
+            version: file.record.ino.saturating_sub(1) as u8,
             planes: (0..usize::from(file.record.plane_count))
                 .map(|index| pages_of(&file.plane(index).unwrap()))
                 .collect(),
