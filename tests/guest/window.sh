@@ -46,7 +46,7 @@ is 'adaptive: recorded once' 1 "$(delta recordings)"
 # One that goes on to touch pages is sampled for longer.
 mark
 "$MNT/small" t:0-3 msleep:800 t:4-7 msleep:900 t:8-11 msleep:1200 r:0-7 msleep:8000 &
-holds 'adaptive: a longer start' wait_for recordings 1 14
+holds 'adaptive: a longer start' wait_for writes 1 14
 is 'adaptive: pages of a longer start' yes "$(recorded "$MNT/small" | grep -qxF "$("$PBITMAP_HELPERS/small" list t:11)" && echo yes)"
 kill $!
 wait $! 2>/dev/null
