@@ -357,6 +357,7 @@ impl<'a> Walk<'a> {
                     place = step(&place, component)?;
                 }
             }
+            self.place = None;
             self.folder.clear();
             self.folder
                 .extend_from_slice(folder, GFP_KERNEL)

@@ -158,9 +158,8 @@ impl Recorder {
         match self.record(space) {
             Ok(None) => {}
             Ok(Some(recording)) => {
-                if self.rooms.writer.subject().submit(recording) {
-                    self.rooms.writer.request(0);
-                }
+                self.rooms.writer.subject().submit(recording);
+                self.rooms.writer.request(0);
             }
             Err(refusal) => {
                 refusal.count();

@@ -57,6 +57,7 @@ use super::{
     sysctl,
 };
 use kernel::{
+    alloc::kvec::PushError,
     cred::Credential,
     new_mutex,
     prelude::*,
@@ -130,8 +131,8 @@ impl Writer {
         })
     }
 
-    /// Puts `recording` in the queue. Says whether there is something to do.
-    pub(crate) fn submit(&self, recording: Recording) -> bool {
+    /// Puts `recording` in the queue.
+    pub(crate) fn submit(&self, recording: Recording) {
         // Dropped after the lock: it puts a path.
         let dropped;
         {
@@ -140,16 +141,13 @@ impl Writer {
             if let Some(other) = same {
                 Counter::Superseded.add(1);
                 dropped = core::mem::replace(other, recording);
-            } else if waiting.len() < MAX_WAITING {
-                match waiting.push(recording, GFP_KERNEL) {
+            } else if waiting.len() < MAX_WAITING && waiting.reserve(1, GFP_KERNEL).is_ok() {
+                match waiting.push_within_capacity(recording) {
                     Ok(()) => {
                         self.pending.fetch_add(1, Relaxed);
-                        return true;
+                        return;
                     }
-                    Err(_) => {
-                        Refusal::from(Reason::Backlog).count();
-                        return false;
-                    }
+                    Err(PushError(recording)) => dropped = recording,
                 }
             } else {
                 Refusal::from(Reason::Backlog).count();
@@ -157,7 +155,6 @@ impl Writer {
             }
         }
         drop(dropped);
-        true
     }
 
     /// How many recordings wait or are being written.
