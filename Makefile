@@ -44,6 +44,9 @@ install: ## module and tool on this machine (KDIR=, DESTDIR=, PREFIX=)
 qemu-test: check-env ## the guest tests, or those in TESTS=
 	@scripts/qemu-test.sh $(TESTS)
 
+test-crash: check-env ## power cuts while bitmaps are written (QUICK=1: a few)
+	@scripts/crash-test.sh $(if $(QUICK),--quick)
+
 shell: check-env ## a prompt in the guest with the module loaded
 	@scripts/qemu-test.sh --shell
 
@@ -82,5 +85,5 @@ clean: ## remove what was built in the checkout
 distclean: clean ## and the cache, with the roots and kernels
 	rm -rf --one-file-system "$(CACHE)"
 
-.PHONY: help demo test overhead modules tool install qemu-test shell kunit clippy fmt fmtcheck fuzz \
+.PHONY: help demo test overhead modules tool install qemu-test test-crash shell kunit clippy fmt fmtcheck fuzz \
 	rust-analyzer dkms check-env clean distclean

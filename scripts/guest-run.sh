@@ -64,7 +64,7 @@ run() { # NAME TIMEOUT PATH NEEDS...
 		# each second, for the case of a crash.)
 		(while sleep 1; do cp "$log" "$share/$name.log" 2>/dev/null; done) &
 		local copier=$!
-		setsid --wait timeout --kill-after=10 "$limit" bash "$path" >"$log" 2>&1 </dev/null
+		PBITMAP_TEST=$name setsid --wait timeout --kill-after=10 "$limit" bash "$path" >"$log" 2>&1 </dev/null
 		status=$?
 		{
 			kill $copier

@@ -50,10 +50,15 @@ class Test:
     cmdline: str = ""
     disk: str = "1G"
     may_skip: str = ""
+    variant: str = ""
 
     @property
     def name(self):
-        return self.path.stem
+        """(A test that is run in variants finds its name in PBITMAP_TEST.)"""
+        return f"{self.path.stem}-{self.variant}" if self.variant else self.path.stem
+
+    def in_variant(self, variant):
+        return dataclasses.replace(self, variant=variant)
 
     @property
     def kind(self):
@@ -117,7 +122,7 @@ class Reporter:
                 lines = log.read_text(errors="replace").splitlines() if log.exists() else []
                 if lines:
                     with self.lock:
-                        print(f"    --- {title} (build/logs/guest/{log.name}), last lines")
+                        print(f"    --- {title} ({log.relative_to(SRC)}), last lines")
                         for line in lines[-30:]:
                             print(f"    {line}")
                         sys.stdout.flush()
@@ -132,7 +137,7 @@ def kernel():
     return facts
 
 
-def virtme_command(accel, smp, mem, cmdline, share, disks):
+def virtme_command(accel, smp, mem, cmdline, share, disks, drive="format=raw,cache=unsafe,discard=unmap"):
     """virtme-run's arguments that every guest has."""
     command = ["virtme-run", "--kimg", kernel()["KERNEL_IMAGE"], "--mods", "auto"]
     if accel != "kvm":
@@ -165,7 +170,7 @@ def virtme_command(accel, smp, mem, cmdline, share, disks):
     for number, disk in enumerate(disks):
         qemu += [
             "-drive",
-            f"if=none,id=pbitmap{number},file={disk},format=raw,cache=unsafe,discard=unmap",
+            f"if=none,id=pbitmap{number},file={disk},{drive}",
             "-device",
             f"virtio-blk-pci,drive=pbitmap{number},serial=pbitmap{number}",
         ]
@@ -197,15 +202,18 @@ class Guest:
         self.process = None
         self.done = set()
 
-    def boot(self):
+    def command(self):
         any_test = self.tests[0]
         disks = [
             make_disk(f"/tmp/guest{self.number}-scratch", any_test.disk),
             make_disk(f"/tmp/guest{self.number}-extra", any_test.disk),
         ]
-        command, qemu = virtme_command(
+        return virtme_command(
             self.runner.accel, any_test.smp, any_test.mem, any_test.cmdline, self.runner.logs, disks
         )
+
+    def boot(self):
+        command, qemu = self.command()
         plan = "".join(
             f"{test.name} {test.timeout} {test.path} {' '.join(test.needs)}\n"
             for test in self.tests

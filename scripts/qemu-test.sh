@@ -13,6 +13,8 @@
 #   --smp N, --mem SIZE   of the guest, for --shell
 #   --parallel N          guests at a time (default: 2)
 #   --no-build            test what is there
+#   --by SCRIPT           let this one run the guests, instead of guest.py, and
+#                         give it the rest of the arguments
 #
 # Ends with a line "N passed, N failed" and leaves each test's output and kernel
 # log in build/logs/guest/. A test that fails without a complaint of the kernel
@@ -39,6 +41,8 @@
 #   PBITMAP_KO, PBITMAP_TOOL     the module and the tool
 #   PBITMAP_HELPERS              what tests/guest/build.sh made
 #   SCRATCH_DEV, EXTRA_DEV       two disks of its own that may be wiped
+#
+# What is in directories of tests/guest/ is not run by this (see crash-test.sh).
 
 . "$(dirname "$0")/lib.sh"
 
@@ -54,17 +58,23 @@ fi
 
 build=yes
 shell=
+runner=guest.py
 args=()
-for arg; do
-	case $arg in
+while [ $# -gt 0 ]; do
+	case $1 in
 	--no-build) build= ;;
 	--list) exec python3 "$SCRIPTS/guest.py" --list ;;
+	--by)
+		runner=${2:?}
+		shift
+		;;
 	--shell)
 		shell=yes
-		args+=("$arg")
+		args+=("$1")
 		;;
-	*) args+=("$arg") ;;
+	*) args+=("$1") ;;
 	esac
+	shift
 done
 
 mkdir -p "$LOGS"
@@ -88,4 +98,4 @@ PBITMAP_ACCEL=$accel
 if [ -n "$shell" ]; then
 	say "booting Linux $(. /etc/pbitmap-root && echo "$KERNEL_RELEASE") under $accel; a prompt comes in 10 to 20 seconds"
 fi
-exec python3 "$SCRIPTS/guest.py" --accel "$accel" --env "$environment" "${args[@]}"
+exec python3 "$SCRIPTS/$runner" --accel "$accel" --env "$environment" "${args[@]}"

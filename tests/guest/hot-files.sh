@@ -7,11 +7,11 @@
 # use all the time, with their libraries, into one archive, and the first test
 # of a boot lays them over /usr, from memory: then it takes 0.03 s. Sourced.
 
-HOT_PROGRAMS='awk bash basename cat chattr chmod chown cmp comm cp cut date dirname dmesg e2fsck
-env expr fsfreeze getcap grep head insmod kill ln ls lsmod md5sum mkdir mkfs.btrfs mkfs.ext4
+HOT_PROGRAMS='awk bash basename btrfs cat chattr chmod chown cmp comm cp cut date dirname dmesg
+dmsetup e2fsck env expr fsfreeze getcap grep head insmod kill ln ls lsmod md5sum mkdir mkfs.btrfs mkfs.ext4
 mkfs.xfs mktemp modprobe mount mountpoint mv od paste readlink realpath rm rmdir rmmod sed seq
 setcap setfacl setpriv setsid sh sha256sum sleep sort stat strip sync tail tar tee test timeout
-touch tr true umount uname uniq unshare wc wipefs xargs dd'
+touch tr true umount uname uniq unshare wc wipefs xargs xfs_repair dd'
 
 # pack_hot_files TAR
 pack_hot_files() {

@@ -138,8 +138,11 @@ static inline Elf64_Phdr *find_segment(const struct image *image, uint32_t type)
 static inline Elf64_Shdr *find_bitmap(const struct image *image)
 {
 	Elf64_Ehdr *eh = ehdr(image);
-	Elf64_Shdr *sh = (Elf64_Shdr *)(image->bytes + eh->e_shoff);
+	Elf64_Shdr *sh;
 
+	if (image->size < sizeof(*eh))
+		return NULL;
+	sh = (Elf64_Shdr *)(image->bytes + eh->e_shoff);
 	if (!eh->e_shoff || eh->e_shoff + eh->e_shnum * sizeof(*sh) > image->size)
 		return NULL;
 	for (int i = eh->e_shnum - 1; i >= 0; i--)
@@ -199,6 +202,48 @@ static inline uint32_t layout_crc(const struct image *image)
 		if (phdrs(image)[i].p_type != PT_GNU_STACK)
 			crc = crc32c_update(crc, &phdrs(image)[i], sizeof(Elf64_Phdr));
 	return ~crc;
+}
+
+/* A number of a packed slot: 7 bits for its length, then all but its highest bit. */
+static inline uint64_t packed_number(const uint8_t *bytes, size_t size, size_t *bit)
+{
+	uint64_t parts[2] = { 0, 0 };	/* the length, the rest */
+	size_t lens[2] = { 7, 0 };
+
+	for (int part = 0; part < 2; part++) {
+		for (size_t i = 0; i < lens[part] && *bit / 8 < size; i++, ++*bit)
+			parts[part] |= (uint64_t)(bytes[*bit / 8] >> *bit % 8 & 1) << i;
+		if (!part)
+			lens[1] = parts[0] ? parts[0] - 1 : 0;
+	}
+	return parts[0] ? parts[1] | 1ULL << (parts[0] - 1) % 64 : 0;
+}
+
+/*
+ * The generation of a packed slot, the value of an attribute: 0 if it is not valid.
+ * Its checksum is in the bytes from 4 on.
+ */
+static inline uint64_t packed_generation(const uint8_t *value, size_t size)
+{
+	uint32_t crc;
+	size_t bit = 0;
+
+	if (size < 8 || memcmp(value, "PBM1", 4))
+		return 0;
+	memcpy(&crc, value + 4, 4);
+	value += 8;
+	size -= 8;
+	if (crc != ~crc32c_update(~0u, value, size))
+		return 0;
+	/* slot size, room, page size, features, identity */
+	for (int i = 0; i < 5; i++)
+		packed_number(value, size, &bit);
+	/* the build id: its length, and from the next byte on the bytes */
+	bit = (packed_number(value, size, &bit) + (bit + 7) / 8) * 8;
+	/* bytes of the file, the kind of its profiles, how many of them, and of planes */
+	for (int i = 0; i < 4; i++)
+		packed_number(value, size, &bit);
+	return packed_number(value, size, &bit);
 }
 
 /* The executable's record in the first profile, or NULL. */
