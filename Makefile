@@ -27,6 +27,9 @@ demo: check-env ## real programs, started cold without and with the module
 test: check-env ## everything that is tested, closing with "N passed, N failed"
 	@scripts/test.sh $(TESTS)
 
+test-debug: check-env ## KASAN, lockdep, kmemleak, failing allocations (QUICK=1: a part)
+	@scripts/debug-test.sh $(if $(QUICK),--quick) $(TESTS)
+
 overhead: check-env ## what the module costs programs that gain nothing by it
 	@scripts/overhead.sh
 
@@ -85,5 +88,6 @@ clean: ## remove what was built in the checkout
 distclean: clean ## and the cache, with the roots and kernels
 	rm -rf --one-file-system "$(CACHE)"
 
-.PHONY: help demo test overhead modules tool install qemu-test test-crash shell kunit clippy fmt fmtcheck fuzz \
+.PHONY: help demo test test-crash test-debug overhead modules tool install qemu-test shell kunit clippy \
+	fmt fmtcheck fuzz \
 	rust-analyzer dkms check-env clean distclean

@@ -55,9 +55,13 @@ if [ ! -e "$kdir/rust/libkernel.rmeta" ]; then
 fi
 
 # The compiler that made the tree.
-compiler=$(sed -n 's/^CONFIG_CC_VERSION_TEXT="\([^ "]*\).*/\1/p' "$kdir/include/config/auto.conf" "$kdir/.config" 2>/dev/null | head -n 1)
+compiler=$(sed -nE 's/^CONFIG_CC_VERSION_TEXT="(Debian )?([^ "]*).*/\2/p' "$kdir/include/config/auto.conf" "$kdir/.config" 2>/dev/null | head -n 1)
 case $compiler in
-*clang*) args+=(LLVM=1) ;;
+*clang*)
+	# (of the version that is in the tools' names: 190107 is clang-19)
+	version=$(sed -nE 's/^CONFIG_CLANG_VERSION=([0-9]+)[0-9]{4}$/\1/p' "$kdir/include/config/auto.conf" "$kdir/.config" 2>/dev/null | head -n 1)
+	if command -v "clang-$version" >/dev/null; then args+=(LLVM="-$version"); else args+=(LLVM=1); fi
+	;;
 aarch64-linux-gnu-*) args+=(ARCH=arm64 CROSS_COMPILE=aarch64-linux-gnu- CC="$compiler") ;;
 ?*) if command -v "$compiler" >/dev/null; then args+=(CC="$compiler"); fi ;;
 esac

@@ -139,7 +139,13 @@ class Victim(guest.Guest):
     def command(self):
         test = self.tests[0]
         return guest.virtme_command(
-            self.runner.accel, test.smp, test.mem, test.cmdline, self.runner.logs, self.disks,
+            self.runner.kernel,
+            self.runner.accel,
+            test.smp,
+            test.mem,
+            test.cmdline,
+            self.runner.logs,
+            self.disks,
             drive="format=qcow2,cache=unsafe",
         )
 
@@ -249,7 +255,7 @@ def main():
         f"{args.env}PBITMAP_CUTS={cuts}\nPBITMAP_ROUNDS={rounds}\nPBITMAP_SEED={args.seed}\n"
         "PBITMAP_KILL=/mnt/host/kill\n"
     )
-    runner = guest.Runner(args.accel, environment, guest.SRC / "build" / "logs" / "crash")
+    runner = guest.Runner(guest.Kernel(), args.accel, environment, guest.SRC / "build" / "logs" / "crash")
     runner.reporter.say(f"{' '.join(chosen)}; seed {args.seed}")
     over = threading.Event()
     watcher = threading.Thread(target=watch, args=(runner, tests, over))
@@ -281,7 +287,7 @@ def main():
             tallies.append(Tally(f"kill-{name}", [cut for cut in all_cuts if cut.name == f"kill-{name}"]))
 
     total = Tally.total(tallies)
-    print(f"\nPower cuts, Linux {guest.kernel()['KERNEL_RELEASE']}, seed {args.seed}\n")
+    print(f"\nPower cuts, Linux {guest.Kernel.stock('RELEASE')}, seed {args.seed}\n")
     print(Tally.header())
     for tally in [*tallies, total]:
         print(tally.row())
@@ -297,7 +303,7 @@ def main():
     passed = total.cuts - len(total.damaged)
     with open(guest.SRC / "build" / "crash.json", "w", encoding="utf-8") as out:
         report = {
-            "kernel": guest.kernel()["KERNEL_RELEASE"],
+            "kernel": guest.Kernel.stock("RELEASE"),
             "quick": args.quick,
             "seed": args.seed,
             "passed": passed,

@@ -36,6 +36,8 @@ $busybox ln -s /proc/self/fd/1 /dev/stdout
 $busybox ln -s /proc/self/fd/2 /dev/stderr
 $busybox ifconfig lo 127.0.0.1 up
 echo pbitmap >/proc/sys/kernel/hostname
+# Another kernel than the root's brings its modules along.
+if [ -n "${PBITMAP_MODULES:-}" ]; then $busybox mount -o bind "$PBITMAP_MODULES" /lib/modules; fi
 modprobe -a virtio_blk ext4
 # A warning must be seen on the console.
 echo 5 >/proc/sys/kernel/printk

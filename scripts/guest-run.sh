@@ -13,6 +13,7 @@
 #   NAME.dmesg     what the kernel said meanwhile
 #   NAME.result    SECONDS ok | SECONDS FAIL REASON | SECONDS SKIP REASON
 #   patience       by what it multiplies every timeout
+#   leaks          what the kernel's leak detector found, if it has one
 #   finished       the guest ended on purpose
 
 set -u
@@ -25,6 +26,14 @@ patience=$((patience < 2 ? 2 : patience > 10 ? 10 : patience))
 echo $patience >"$share/patience"
 
 finish() {
+	local leaks=/sys/kernel/debug/kmemleak
+	if [ -e $leaks ]; then
+		# What is not found twice is no leak, nor what is younger than 5 seconds.
+		sleep 6
+		echo scan >$leaks
+		echo scan >$leaks
+		cat $leaks >"$share/leaks"
+	fi
 	echo yes >$share/finished
 	sync
 	# Off at once: there is nothing to shut down.

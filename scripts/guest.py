@@ -30,7 +30,7 @@ import time
 import kernellog
 
 SRC = pathlib.Path("/src")
-HEADER = re.compile(r"^#\s*(needs|smp|mem|timeout|boot|cmdline|disk|may-skip):\s*(.*?)\s*$")
+HEADER = re.compile(r"^#\s*(needs|smp|mem|timeout|boot|cmdline|disk|may-skip|kernel):\s*(.*?)\s*$")
 BOOT_TIMEOUT = 300
 # A test's timeout is meant for a machine that does nothing else: the guest
 # multiplies it by this at least, by more if it was slow to boot, and says so.
@@ -51,6 +51,7 @@ class Test:
     disk: str = "1G"
     may_skip: str = ""
     variant: str = ""
+    kernel: str = "any"
 
     @property
     def name(self):
@@ -87,6 +88,10 @@ class Test:
                 if word not in ("own", "shared"):
                     raise ValueError(f"{path}: boot: '{word}' is neither 'own' nor 'shared'")
                 test.boot = word
+            elif key == "kernel":
+                if word not in ("any", "stock", "debug"):
+                    raise ValueError(f"{path}: kernel: '{word}' is none of 'any', 'stock' and 'debug'")
+                test.kernel = word
             elif key == "cmdline":
                 test.cmdline = value
             else:
@@ -128,23 +133,57 @@ class Reporter:
                         sys.stdout.flush()
 
 
-def kernel():
-    """The variables that the root keeps about its kernel."""
-    facts = {}
-    for line in pathlib.Path("/etc/pbitmap-root").read_text(encoding="utf-8").splitlines():
-        name, _, value = line.partition("=")
-        facts[name] = value.strip("'")
-    return facts
+@dataclasses.dataclass
+class Kernel:
+    """What is booted: the root's stock kernel, or one that test-kernel.sh has built in TREE."""
+
+    tree: str = ""
+
+    @property
+    def name(self):
+        return "debug" if self.tree else "stock"
+
+    def arguments(self):
+        """virtme-run's."""
+        if not self.tree:
+            return ["--kimg", self.stock("IMAGE"), "--mods", "auto"]
+        # On 5-level paging KASAN reports something early in the boot that is not ours. The
+        # module's own tests are kunit-test.sh's: here they would run at every insmod.
+        options = ["no5lvl", "kunit.enable=0", f"PBITMAP_MODULES={self.tree}/modules/lib/modules"]
+        command = ["--kimg", f"{self.tree}/arch/x86/boot/bzImage", "--mods", "none"]
+        for option in options:
+            command += ["--kopt", option]
+        return command
+
+    @property
+    def pause(self):
+        """Seconds that a guest may spend between two tests, or after the last: a debug kernel looks for leaks then."""
+        return 600 if self.tree else 60
+
+    def memory(self, mem):
+        """A debug kernel keeps a shadow of all memory, and what was freed for a while."""
+        return f"{2 * int(mem[:-1])}{mem[-1]}" if self.tree else mem
+
+    @staticmethod
+    def stock(what):
+        """IMAGE or RELEASE, from the variables that the root keeps about its kernel."""
+        for line in pathlib.Path("/etc/pbitmap-root").read_text(encoding="utf-8").splitlines():
+            name, _, value = line.partition("=")
+            if name == f"KERNEL_{what}":
+                return value.strip("'")
+        raise ValueError(f"/etc/pbitmap-root has no KERNEL_{what}")
 
 
-def virtme_command(accel, smp, mem, cmdline, share, disks, drive="format=raw,cache=unsafe,discard=unmap"):
+def virtme_command(
+    kernel, accel, smp, mem, cmdline, share, disks, drive="format=raw,cache=unsafe,discard=unmap"
+):
     """virtme-run's arguments that every guest has."""
-    command = ["virtme-run", "--kimg", kernel()["KERNEL_IMAGE"], "--mods", "auto"]
+    command = ["virtme-run", *kernel.arguments()]
     if accel != "kvm":
         command.append("--disable-kvm")
     # PCI, for the disks and to have the same machine with and without KVM.
     command.append("--disable-microvm")
-    command += ["--cpus", str(smp), "--memory", mem]
+    command += ["--cpus", str(smp), "--memory", kernel.memory(mem)]
     # (it takes a share only below an overlay; our init makes none)
     command += ["--overlay-rwdir=/mnt", f"--rwdir=/mnt/host={share}"]
     options = [
@@ -209,7 +248,13 @@ class Guest:
             make_disk(f"/tmp/guest{self.number}-extra", any_test.disk),
         ]
         return virtme_command(
-            self.runner.accel, any_test.smp, any_test.mem, any_test.cmdline, self.runner.logs, disks
+            self.runner.kernel,
+            self.runner.accel,
+            any_test.smp,
+            any_test.mem,
+            any_test.cmdline,
+            self.runner.logs,
+            disks,
         )
 
     def boot(self):
@@ -277,7 +322,7 @@ class Guest:
                 if verdict:
                     self.done.add(test.name)
                     unfit = self.collect(test, *verdict) or unfit
-                    current, deadline = None, time.time() + 60
+                    current, deadline = None, time.time() + self.runner.kernel.pause
                 elif test.name == started and test.name != current:
                     current, current_since = test.name, time.time()
                     patience = int(self.read("patience") or PATIENCE)
@@ -311,9 +356,24 @@ class Guest:
             reporter.say(f"{why} while it ran no test; the end of its console:")
             for line in self.console_tail()[-25:]:
                 print(f"    {line}")
+        self.look_back()
         for disk in pathlib.Path("/tmp").glob(f"guest{self.number}-*"):
             disk.unlink()
         return bool(self.done) or self.read("finished") is not None
+
+    def look_back(self):
+        """On a debug kernel: what no test can be blamed for alone."""
+        if not self.runner.kernel.tree:
+            return
+        console = (self.share / "console.log").read_text(errors="replace")
+        for what, said in (
+            ("boot", kernellog.complaints(console.partition("guest-run:")[0])),
+            ("leaks", (self.read("leaks") or "").splitlines()),
+        ):
+            if said:
+                name = f"guest{self.number}-{what}"
+                (self.runner.logs / f"{name}.log").write_text("\n".join(said) + "\n", encoding="utf-8")
+                self.runner.reporter.result(Test(pathlib.Path(name)), "FAIL", said[0], 0)
 
     def read(self, name):
         try:
@@ -348,7 +408,8 @@ class Guest:
 class Runner:
     """All tests, in as many boots as they need."""
 
-    def __init__(self, accel, environment, logs):
+    def __init__(self, kernel, accel, environment, logs):
+        self.kernel = kernel
         self.accel = accel
         self.logs = logs
         self.claims = logs / "claims"
@@ -417,7 +478,8 @@ class Runner:
             fruitless = 0 if guest.run() else fruitless + 1
 
 
-def find_tests(names):
+def find_tests(names, kernel):
+    """Those named, or all that are for this kernel."""
     directory = SRC / "tests" / "guest"
     files = {
         path.stem: path
@@ -426,7 +488,8 @@ def find_tests(names):
         if path.stem != "build" and path.stat().st_mode & 0o100
     }
     if not names:
-        return [Test.read(path) for path in files.values()]
+        tests = [Test.read(path) for path in files.values()]
+        return [test for test in tests if test.kernel in ("any", kernel)]
     chosen = []
     for name in names:
         stem = pathlib.Path(name).stem
@@ -440,14 +503,14 @@ def find_tests(names):
     return chosen
 
 
-def shell(accel, environment, smp, mem, cmdline):
+def shell(kernel, accel, environment, smp, mem, cmdline):
     """A prompt in the guest, in this terminal."""
     logs = SRC / "build" / "logs" / "shell"
     shutil.rmtree(logs, ignore_errors=True)
     logs.mkdir(parents=True)
     disks = [make_disk("/tmp/scratch", "1G"), make_disk("/tmp/extra", "1G")]
     (logs / "env").write_text(environment, encoding="utf-8")
-    command, qemu = virtme_command(accel, smp, mem, cmdline, logs, disks)
+    command, qemu = virtme_command(kernel, accel, smp, mem, cmdline, logs, disks)
     if sys.stdin.isatty():
         size = os.get_terminal_size()
         command += ["--kopt", f"PBITMAP_STTY=rows,{size.lines},cols,{size.columns}"]
@@ -460,6 +523,8 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--list", action="store_true")
     parser.add_argument("--shell", action="store_true")
+    parser.add_argument("--kernel", default="", help="a build tree of test-kernel.sh")
+    parser.add_argument("--logs", default="guest")
     parser.add_argument("--accel", default="tcg")
     parser.add_argument("--env", default="")
     parser.add_argument("--parallel", type=int, default=min(2, os.cpu_count() or 1))
@@ -469,17 +534,18 @@ def main():
     parser.add_argument("tests", nargs="*")
     args = parser.parse_args()
 
+    kernel = Kernel(args.kernel)
     if args.shell:
-        shell(args.accel, args.env, args.smp, args.mem, args.cmdline)
+        shell(kernel, args.accel, args.env, args.smp, args.mem, args.cmdline)
     try:
-        tests = find_tests(args.tests)
+        tests = find_tests(args.tests, kernel.name)
     except ValueError as error:
         sys.exit(f"qemu-test.sh: {error}")
     if args.list:
         for test in tests:
             print(f"{test.name:<28} smp {test.smp}  mem {test.mem}  timeout {test.timeout:>4} s  {' '.join(test.needs)}")
         return 0
-    runner = Runner(args.accel, args.env, SRC / "build" / "logs" / "guest")
+    runner = Runner(kernel, args.accel, args.env, SRC / "build" / "logs" / args.logs)
     runner.run(tests, args.parallel)
 
     results = runner.reporter.results

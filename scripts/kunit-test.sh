@@ -1,32 +1,28 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# Usage: kunit-test.sh [--kernel-only]
+# Usage: kunit-test.sh [kunit|debug]
 #
-# Builds the module for the KUnit kernel (kunit-kernel.sh), loads it there under
-# QEMU, and reads the results from the console (ktap.py). Ends with a line
-# "N passed, N failed"; the log is build/logs/kunit.log.
+# Builds the module for a kernel of test-kernel.sh (default: kunit), loads it there
+# under QEMU, and reads the results of the KUnit tests from the console (ktap.py).
+# Ends with a line "N passed, N failed"; the console is build/logs/kunit.log, or
+# kunit-debug.log.
 
 . "$(dirname "$0")/lib.sh"
 
 if [ -z "${PBITMAP_IN_ROOT:-}" ]; then
 	exec "$SCRIPTS/in-root.sh" /src/scripts/kunit-test.sh "$@"
 fi
-tree=$("$SCRIPTS/kunit-kernel.sh")
-case ${1:-} in
-"") ;;
---kernel-only) exit ;;
-*)
-	usage "$0"
-	exit 2
-	;;
-esac
+kernel=${1:-kunit}
+tree=$("$SCRIPTS/test-kernel.sh" "$kernel")
 
 mkdir -p "$LOGS"
-log=$LOGS/kunit.log
-ko=$("$SCRIPTS/build-module.sh" --name module-kunit "$tree" 2>"$LOGS/kunit-module.log") || {
-	tail -n 40 "$LOGS/kunit-module.log" >&2
-	die "the module could not be built for the KUnit kernel"
+name=kunit
+if [ "$kernel" != kunit ]; then name=kunit-$kernel; fi
+log=$LOGS/$name.log
+ko=$("$SCRIPTS/build-module.sh" --name "module-$kernel" "$tree" 2>"$LOGS/$name-module.log") || {
+	tail -n 40 "$LOGS/$name-module.log" >&2
+	die "the module could not be built for the $kernel kernel"
 }
 
 dir=$(mktemp -d)
@@ -53,9 +49,9 @@ chmod 755 "$dir/root/init"
 accel=$("$SCRIPTS/accel.sh")
 cpu=(-cpu max)
 if [ "$accel" = kvm ]; then cpu=(-cpu host); fi
-say "running the KUnit tests under $accel"
+say "running the KUnit tests in the $kernel kernel under $accel"
 # No 5-level paging: early boot is no concern of ours, and it costs time.
-timeout -k 2 "${KUNIT_TIMEOUT:-300}" qemu-system-x86_64 -accel "$accel" "${cpu[@]}" -smp 2 -m 512M \
+timeout -k 2 "${KUNIT_TIMEOUT:-300}" qemu-system-x86_64 -accel "$accel" "${cpu[@]}" -smp 2 -m 1G \
 	-nodefaults -display none -monitor none -no-reboot -serial "file:$log" \
 	-kernel "$tree/arch/x86/boot/bzImage" -initrd "$dir/initramfs" \
 	-append 'console=ttyS0 no5lvl panic=-1 loglevel=8 kunit.enable=1 kunit.autorun=1' </dev/null >&2 ||

@@ -15,6 +15,9 @@
 #   --no-build            test what is there
 #   --by SCRIPT           let this one run the guests, instead of guest.py, and
 #                         give it the rest of the arguments
+#   --debug               in the debug kernel of test-kernel.sh; the results are in
+#                         build/logs/guest-debug/
+#   --quick               of what can be done to any length, little
 #
 # Ends with a line "N passed, N failed" and leaves each test's output and kernel
 # log in build/logs/guest/. A test that fails without a complaint of the kernel
@@ -34,6 +37,7 @@
 #   # boot: own     it shares its boot with no other test
 #   # cmdline: ...  kernel options
 #   # disk: 4G      size of each of the two disks (default 1G)
+#   # kernel: debug  only there (or "stock": not in the debug kernel)
 #   # may-skip: why it may print a line "SKIP reason" and exit with 0
 #
 # and it finds these variables:
@@ -41,6 +45,7 @@
 #   PBITMAP_KO, PBITMAP_TOOL     the module and the tool
 #   PBITMAP_HELPERS              what tests/guest/build.sh made
 #   SCRATCH_DEV, EXTRA_DEV       two disks of its own that may be wiped
+#   PBITMAP_QUICK                "yes" with --quick
 #
 # What is in directories of tests/guest/ is not run by this (see crash-test.sh).
 
@@ -59,10 +64,19 @@ fi
 build=yes
 shell=
 runner=guest.py
+quick=
+tree=
+module=module
 args=()
 while [ $# -gt 0 ]; do
 	case $1 in
 	--no-build) build= ;;
+	--quick) quick=yes ;;
+	--debug)
+		tree=$("$SCRIPTS/test-kernel.sh" debug)
+		module="module-debug"
+		args+=(--kernel "$tree" --logs guest-debug)
+		;;
 	--list) exec python3 "$SCRIPTS/guest.py" --list ;;
 	--by)
 		runner=${2:?}
@@ -80,7 +94,7 @@ done
 mkdir -p "$LOGS"
 if [ -n "$build" ]; then
 	say "building what changed: module, tool, test helpers"
-	LOG_TAIL=60 logged "$LOGS/module.log" "$SCRIPTS/build-module.sh" ||
+	LOG_TAIL=60 logged "$LOGS/module.log" "$SCRIPTS/build-module.sh" --name $module $tree ||
 		die "the module does not build"
 	LOG_TAIL=60 logged "$LOGS/tool.log" "$SCRIPTS/build-tool.sh" ||
 		die "the tool does not build"
@@ -90,10 +104,11 @@ if [ -n "$build" ]; then
 	fi
 fi
 accel=$("$SCRIPTS/accel.sh")
-environment="PBITMAP_KO=/src/build/module/rust/pbitmap/pbitmap.ko
+environment="PBITMAP_KO=/src/build/$module/rust/pbitmap/pbitmap.ko
 PBITMAP_TOOL=/src/build/bin/pbitmap-tool
 PBITMAP_HELPERS=/src/build/guest
 PBITMAP_ACCEL=$accel
+PBITMAP_QUICK=$quick
 "
 if [ -n "$shell" ]; then
 	say "booting Linux $(. /etc/pbitmap-root && echo "$KERNEL_RELEASE") under $accel; a prompt comes in 10 to 20 seconds"

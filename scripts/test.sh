@@ -192,7 +192,7 @@ say "Linux $(. /etc/pbitmap-root && echo "$KERNEL_RELEASE"), $(rustc --version |
 	part rustfmt
 	part scripts
 	part fuzz
-	if want kunit; then "$SCRIPTS/kunit-kernel.sh" >/dev/null || true; fi
+	if want kunit; then "$SCRIPTS/test-kernel.sh" kunit >/dev/null || true; fi
 	part kunit
 } &
 lane=$!
