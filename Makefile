@@ -8,6 +8,8 @@ MAKEFLAGS += --no-print-directory
 
 # Which stock kernel: 7.2, 7.3, 7.2.9 (see scripts/root-kernel.sh).
 export KVER
+# Of long tests only a part (see scripts/suites.sh).
+export QUICK
 # What the demo is made of (see scripts/demo.sh), where things are installed.
 export PROGRAM ARGS PACKAGES ONLY REPEAT
 export DESTDIR PREFIX
@@ -68,6 +70,12 @@ fmtcheck: check-env ## say which Rust files are not formatted
 fuzz: check-env ## the fuzz targets, SECONDS= each (default 60)
 	@scripts/in-root.sh scripts/fuzz.sh $(SECONDS)
 
+soak: check-env ## 100,000 starts under writeback and reload, 50,000 damaged programs: hours
+	@scripts/soak.sh $(STARTS) $(CASES)
+
+test-suites: check-env ## the kernel's selftests, stress-ng, a package's build: equal with the module
+	@scripts/suites.sh $(PARTS)
+
 rust-analyzer: ## rust-project.json for editors, for the tree KDIR=
 	@scripts/build-module.sh $(KDIR) -- rust-analyzer
 
@@ -88,6 +96,5 @@ clean: ## remove what was built in the checkout
 distclean: clean ## and the cache, with the roots and kernels
 	rm -rf --one-file-system "$(CACHE)"
 
-.PHONY: help demo test test-crash test-debug overhead modules tool install qemu-test shell kunit clippy \
-	fmt fmtcheck fuzz \
-	rust-analyzer dkms check-env clean distclean
+.PHONY: help demo test test-crash test-debug test-suites soak overhead modules tool install qemu-test shell \
+	kunit clippy fmt fmtcheck fuzz rust-analyzer dkms check-env clean distclean

@@ -243,10 +243,7 @@ class Guest:
 
     def command(self):
         any_test = self.tests[0]
-        disks = [
-            make_disk(f"/tmp/guest{self.number}-scratch", any_test.disk),
-            make_disk(f"/tmp/guest{self.number}-extra", any_test.disk),
-        ]
+        disks = self.runner.disks(self.number, any_test)
         return virtme_command(
             self.runner.kernel,
             self.runner.accel,
@@ -418,6 +415,10 @@ class Runner:
         (logs / "env").write_text(environment, encoding="utf-8")
         self.reporter = Reporter(logs)
 
+    def disks(self, number, test):
+        """A guest's two disks, SCRATCH_DEV and EXTRA_DEV: files, or FILE,OPTION=... of QEMU's."""
+        return [make_disk(f"/tmp/guest{number}-{name}", test.disk) for name in ("scratch", "extra")]
+
     def run(self, tests, parallel):
         kinds = {}
         for test in tests:
@@ -528,6 +529,7 @@ def main():
     parser.add_argument("--accel", default="tcg")
     parser.add_argument("--env", default="")
     parser.add_argument("--parallel", type=int, default=min(2, os.cpu_count() or 1))
+    parser.add_argument("--timeout", type=int)
     parser.add_argument("--smp", type=int, default=1)
     parser.add_argument("--mem", default="1G")
     parser.add_argument("--cmdline", default="")
@@ -545,6 +547,8 @@ def main():
         for test in tests:
             print(f"{test.name:<28} smp {test.smp}  mem {test.mem}  timeout {test.timeout:>4} s  {' '.join(test.needs)}")
         return 0
+    for test in tests:
+        test.timeout = args.timeout or test.timeout
     runner = Runner(kernel, args.accel, args.env, SRC / "build" / "logs" / args.logs)
     runner.run(tests, args.parallel)
 

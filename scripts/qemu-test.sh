@@ -18,6 +18,8 @@
 #   --debug               in the debug kernel of test-kernel.sh; the results are in
 #                         build/logs/guest-debug/
 #   --quick               of what can be done to any length, little
+#   --set NAME=VALUE      a variable that the tests see, for those that have one
+#   --timeout SECONDS     for each test, instead of what it says itself
 #
 # Ends with a line "N passed, N failed" and leaves each test's output and kernel
 # log in build/logs/guest/. A test that fails without a complaint of the kernel
@@ -68,8 +70,13 @@ quick=
 tree=
 module=module
 args=()
+variables=
 while [ $# -gt 0 ]; do
 	case $1 in
+	--set)
+		variables+="${2:?--set needs NAME=VALUE}"$'\n'
+		shift
+		;;
 	--no-build) build= ;;
 	--quick) quick=yes ;;
 	--debug)
@@ -109,7 +116,7 @@ PBITMAP_TOOL=/src/build/bin/pbitmap-tool
 PBITMAP_HELPERS=/src/build/guest
 PBITMAP_ACCEL=$accel
 PBITMAP_QUICK=$quick
-"
+$variables"
 if [ -n "$shell" ]; then
 	say "booting Linux $(. /etc/pbitmap-root && echo "$KERNEL_RELEASE") under $accel; a prompt comes in 10 to 20 seconds"
 fi

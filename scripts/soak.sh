@@ -1,0 +1,31 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# Usage: soak.sh [STARTS [CASES]]
+#
+# The long forms of three guest tests: STARTS (default 100,000) starts of programs
+# whose bitmaps are written each time, while the module is removed and loaded
+# again and again (tests/guest/load.sh); CASES (default 50,000) damaged programs
+# executed (fuzz-exec.sh), and as many accesses to the sysctls and counters
+# (fuzz-interface.sh), both from a seed that is another one each time and is in
+# build/logs/guest/. Ends with what each counted, and exits with 0 if nothing failed.
+
+. "$(dirname "$0")/lib.sh"
+
+starts=${1:-100000}
+cases=${2:-50000}
+case $starts$cases in
+*[!0-9]*)
+	usage "$0"
+	exit 2
+	;;
+esac
+tests=(load fuzz-exec fuzz-interface)
+status=0
+# (hours under software emulation, at worst)
+"$SCRIPTS/qemu-test.sh" --timeout 20000 --set "LOAD_STARTS=$starts" --set "FUZZ_CASES=$cases" \
+	--set "FUZZ_SEED=$(date +%s)" "${tests[@]}" || status=$?
+for name in "${tests[@]}"; do
+	sed -nE "s/^ +(.*(starts in|cases=|accesses=).*)/$name: \1/p" "$LOGS/guest/$name.log"
+done
+exit $status

@@ -1,0 +1,58 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# Usage: suites-build.sh TREE
+#
+# Makes what suites.sh runs in the guest, unless the cache has it, and prints
+# its directory: the kernel's selftests (built in TREE, a Debian that has
+# compilers and libraries for them, from the stock kernel's source) and the
+# source of a package of Debian. Runs inside the root, which must be changeable
+# (in-root.sh --scratch), since apt takes a source package only of archives that
+# its configuration names.
+
+. "$(dirname "$0")/lib.sh"
+
+# Those about exec, fork, memory, signals and /proc.
+SELFTESTS='exec clone3 coredump ptrace timens proc sched vDSO mm pidfd signal rlimits splice core
+	prctl mincore membarrier rseq seccomp syscall_user_dispatch kcmp fchmodat2 pid_namespace ipc futex'
+PACKAGE=gzip
+
+tree=${1:?}
+source=$("$SCRIPTS/prepare-kernel.sh" --print-source)
+built=$CACHE/suites-$(key "$tree" "$source" "$(cat "${BASH_SOURCE[0]}")")
+
+build() {
+	if [ -e "$built" ]; then return; fi
+	local new=$CACHE/tmp/${built##*/} log=$CACHE/logs/${built##*/}.log base=/run/suites
+	say "building the kernel's selftests (2 minutes; log: $log)"
+	rm -rf "$new"
+	mkdir -p "$new/source" "$base"
+	# Both trees stay as they are: what is written goes to memory.
+	mount -t tmpfs tmpfs "$base"
+	mkdir "$base"/{root,upper,work,source-upper,source-work}
+	mount -t overlay -o "lowerdir=$tree,upperdir=$base/upper,workdir=$base/work" overlay "$base/root"
+	mkdir -p "$base/root/linux" "$base/root/out"
+	mount -t overlay -o "lowerdir=$source,upperdir=$base/source-upper,workdir=$base/source-work" \
+		overlay "$base/root/linux"
+	mount -t proc proc "$base/root/proc"
+	mount --rbind /dev "$base/root/dev"
+	# (some need what this Debian has not got; the rest is installed)
+	logged "$log" chroot "$base/root" bash -euc '
+		make -s -C /linux headers
+		make -C /linux/tools/testing/selftests -j"$(nproc)" TARGETS="$*" FORCE_TARGETS= \
+			INSTALL_PATH=/out install' selftests $SELFTESTS ||
+		die "the kernel's selftests could not be built" "the whole log is $log"
+	cp -a "$base/root/out" "$new/selftests"
+	sed 's/^deb /deb-src /' /etc/apt/sources.list >/etc/apt/sources.list.d/sources.list
+	logged "$log.apt" apt-get update || die "apt-get update failed" "the whole log is $log.apt"
+	(cd "$new/source" && logged "$log.apt" apt-get source --download-only -t trixie $PACKAGE) ||
+		die "the source of $PACKAGE could not be had" "the whole log is $log.apt"
+	mv "$new" "$built"
+}
+
+if [ ! -e "$built" ]; then
+	with_lock "${built##*/}" build
+	keep_newest 2 'suites-*'
+fi
+touch "$built"
+echo "$built"
