@@ -6,7 +6,7 @@
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
 
-# Which stock kernel: 7.2, 7.3, 7.2.9 (see scripts/root-kernel.sh).
+# Which stock kernel: 7.2, 7.3, 7.2.9, 7.2-rt (see scripts/root-kernel.sh).
 export KVER
 # Of long tests only a part (see scripts/suites.sh).
 export QUICK
@@ -17,9 +17,9 @@ export DESTDIR PREFIX
 CACHE := $(if $(XDG_CACHE_HOME),$(XDG_CACHE_HOME),$(HOME)/.cache)/pbitmap
 
 help: ## this list
-	@sed -n 's/^\([a-z-]*\):.*## */  \1\t/p' Makefile | expand -t 16
+	@sed -n 's/^\([a-z0-9-]*\):.*## */  \1\t/p' Makefile | expand -t 16
 	@echo
-	@echo "  KVER=7.3 takes another kernel of Debian, KDIR=DIR any prepared kernel tree,"
+	@echo "  KVER=7.3, KVER=7.2-rt take another kernel of Debian, KDIR=DIR any prepared tree,"
 	@echo "  TESTS='NAME...' only these guest tests or parts; results are in build/,"
 	@echo "  what is slow to make in $(CACHE)"
 
@@ -51,6 +51,8 @@ qemu-test: check-env ## the guest tests, or those in TESTS=
 
 test-crash: check-env ## power cuts while bitmaps are written (QUICK=1: a few)
 	@scripts/crash-test.sh $(if $(QUICK),--quick)
+test-arm64: check-env ## Debian's arm64 kernels, with pages of 4 and 16 KiB, under emulation
+	@scripts/arm64-test.sh
 
 shell: check-env ## a prompt in the guest with the module loaded
 	@scripts/qemu-test.sh --shell
@@ -96,5 +98,5 @@ clean: ## remove what was built in the checkout
 distclean: clean ## and the cache, with the roots and kernels
 	rm -rf --one-file-system "$(CACHE)"
 
-.PHONY: help demo test test-crash test-debug test-suites soak overhead modules tool install qemu-test shell \
-	kunit clippy fmt fmtcheck fuzz rust-analyzer dkms check-env clean distclean
+.PHONY: help demo test test-crash test-debug test-suites test-arm64 soak overhead modules tool install \
+	qemu-test shell kunit clippy fmt fmtcheck fuzz rust-analyzer dkms check-env clean distclean

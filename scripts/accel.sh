@@ -13,6 +13,9 @@
 if [ -z "${PBITMAP_IN_ROOT:-}" ]; then
 	exec "$SCRIPTS/in-root.sh" /src/scripts/accel.sh
 fi
+. /etc/pbitmap-root
+[ "$KERNEL_MACHINE" = amd64 ] ||
+	die "Linux $KERNEL_RELEASE is for another machine" "'make test-arm64' boots those of arm64"
 if [ -n "${PBITMAP_ACCEL:-}" ]; then
 	echo "$PBITMAP_ACCEL"
 	exit
@@ -22,7 +25,6 @@ if [ ! -w /dev/kvm ]; then
 	exit
 fi
 
-. /etc/pbitmap-root
 answer=$CACHE/accel-$(key "$(uname -r)" "$KERNEL_RELEASE" "$(grep -m1 'model name' /proc/cpuinfo)" \
 	"$(ls -lL --time-style=+ /dev/kvm)")
 

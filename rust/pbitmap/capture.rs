@@ -30,7 +30,8 @@ use super::{
             Area,
             Space, //
         },
-        page_cache, //
+        page_cache,
+        PAGE_SIZE, //
     },
 };
 use kernel::{
@@ -111,7 +112,7 @@ pub(crate) fn count(space: &Space<'_>) -> Result<u64> {
     let mut sum = 0u64;
     for area in &areas {
         let span = area.span();
-        let pages = span.end.saturating_sub(span.start) / kernel::page::PAGE_SIZE;
+        let pages = span.end.saturating_sub(span.start) / PAGE_SIZE;
         words.clear();
         words.resize(pages.div_ceil(64), 0u64, GFP_KERNEL)?;
         locked.mark_touched_from(area, &mut words);
@@ -158,7 +159,7 @@ pub(crate) fn capture(
                     if !wanted || found.len() >= MAX_FILES {
                         continue;
                     }
-                    let pages = inode.size().div_ceil(kernel::page::PAGE_SIZE as u64);
+                    let pages = inode.size().div_ceil(PAGE_SIZE as u64);
                     let file = Found {
                         inode,
                         key,

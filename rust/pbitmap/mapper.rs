@@ -22,6 +22,7 @@ use super::{
     sys::{
         file::Inode,
         mm::{
+            self,
             Area,
             Locked,
             Region,
@@ -35,7 +36,6 @@ use super::{
 };
 use kernel::{
     new_mutex,
-    page::PAGE_SIZE,
     prelude::*,
     rbtree::RBTree,
     sync::Mutex, //
@@ -47,7 +47,7 @@ const MAX_REGIONS: usize = 4096;
 /// Mappings that are looked at when a program starts: those of the executable and of its loader.
 const MAX_AREAS: usize = 32;
 
-/// Which pages of a region were looked at since they were mapped.
+/// Which of the kernel's pages of a region were looked at since they were mapped.
 type Pages = [u64; REGION_WORDS];
 
 struct Regions {
@@ -159,7 +159,7 @@ fn map_region(
         else {
             break;
         };
-        if are_known(known, from, to) {
+        if mm::are_known(known, from, to) {
             continue;
         }
         if !has_table {
@@ -179,14 +179,4 @@ fn map_region(
         locked.settle(area, region, None, known, !missed);
         Counter::EarlyFaulted.add(mapped);
     }
-}
-
-/// Whether all pages from `from` to `to`, in one region, are known to be mapped.
-fn are_known(known: &Pages, from: usize, to: usize) -> bool {
-    (from..to).step_by(PAGE_SIZE).all(|address| {
-        let index = address / PAGE_SIZE % (REGION_WORDS * u64::BITS as usize);
-        known
-            .get(index / u64::BITS as usize)
-            .is_some_and(|word| word >> (index % u64::BITS as usize) & 1 != 0)
-    })
 }

@@ -2,22 +2,24 @@
 
 //! A bitmap of a file's pages in memory, one bit a page.
 
-use super::format::{
-    self,
-    bitmap::Bitmap, //
+use super::{
+    format::{
+        self,
+        bitmap::Bitmap, //
+    },
+    sys,
 };
 use kernel::{
     alloc::AllocError,
-    page::PAGE_SIZE,
     prelude::*,
     transmute::AsBytes, //
 };
 
+// What is recorded and what is read is counted in pages of the format.
+const _: () = assert!(sys::PAGE_SIZE == format::PAGE_SIZE as usize);
+
 // The bytes of the words are taken for the bytes of a stored plane.
 const _: () = assert!(cfg!(target_endian = "little"));
-
-// And the kernel's pages for the format's.
-const _: () = assert!(PAGE_SIZE == format::PAGE_SIZE as usize);
 
 /// Pages of a file.
 pub(crate) struct Pages {

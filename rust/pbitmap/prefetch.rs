@@ -12,7 +12,8 @@ use super::{
     sys::{
         file::Inode,
         page_cache,
-        trace, //
+        trace,
+        PAGE_SIZE, //
     },
     sysctl,
 };
@@ -59,7 +60,7 @@ pub(crate) fn run(file: &File, bitmap: Bitmap<'_>, from: u64, budget: &mut Budge
     let limits = Limits {
         gap_pages: sysctl::gap_pages(),
         max_pages: budget.pages,
-        file_pages: inode.size().div_ceil(kernel::page::PAGE_SIZE as u64),
+        file_pages: inode.size().div_ceil(PAGE_SIZE as u64),
     };
     let mapping = page_cache::Mapping::of(file);
     let longest = page_cache::will_need_limit(file);

@@ -10,10 +10,15 @@
 # smp: 1
 # mem: 1G
 # timeout: 60
+# may-skip: with PREEMPT_RT there are no huge pages
 
 . "$(dirname "$0")/lib.sh"
 
 eager=/sys/kernel/mm/transparent_hugepage/khugepaged
+if [ ! -e $eager ]; then
+	echo 'SKIP this kernel has no khugepaged'
+	exit
+fi
 for setting in scan_sleep_millisecs alloc_sleep_millisecs; do
 	put_back $eager/$setting
 	echo 10 >$eager/$setting

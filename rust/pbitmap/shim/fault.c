@@ -47,8 +47,7 @@ static void pbm_find_point(struct tracepoint *point, void *unused)
 /* False where the kernel has no such tracepoints. */
 bool pbm_fault_find(void)
 {
-	/* The probe takes a spinlock with interrupts off. */
-	if (!IS_ENABLED(CONFIG_X86) || IS_ENABLED(CONFIG_PREEMPT_RT))
+	if (!IS_ENABLED(CONFIG_X86))
 		return false;
 	pbm_fault_points[0] = NULL;
 	pbm_fault_points[1] = NULL;

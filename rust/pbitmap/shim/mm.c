@@ -77,8 +77,11 @@ bool pbm_mm_ran(struct mm_struct *mm)
 	       !(current->flags & PF_DUMPCORE);
 }
 
+/* Of the pages from @bit on; there is a bit for each 4 KiB. */
 static void pbm_set_bits(u64 *bits, unsigned long bit, unsigned long count)
 {
+	bit *= PAGE_SIZE / SZ_4K;
+	count *= PAGE_SIZE / SZ_4K;
 	while (count) {
 		unsigned long part = min(count, 64 - bit % 64);
 
@@ -124,7 +127,7 @@ static bool pbm_pte_touched(pte_t pte)
 }
 
 /*
- * Set bit @bit + i of @bits for each page i of [@start, @end) that was touched.
+ * Set the bits of page @bit + i for each page i of [@start, @end) that was touched.
  * The mmap lock is held for reading.
  */
 void pbm_mark_touched(struct mm_struct *mm, unsigned long start,
@@ -222,12 +225,27 @@ static void pbm_unlock_table(spinlock_t *lock)
 }
 
 /*
+ * Clear the accessed bit of an entry that no TLB has yet, so that none is
+ * flushed. Without one that the processor sets, clearing it would cost a fault.
+ */
+static void pbm_forget(struct vm_area_struct *vma, unsigned long addr, pte_t *ptep)
+{
+#if defined(CONFIG_X86)
+	/* As ptep_test_and_clear_young(), which modules cannot call here. */
+	clear_bit(_PAGE_BIT_ACCESSED, (unsigned long *)&ptep->pte);
+#elif defined(CONFIG_ARM64)
+	if (arch_has_hw_pte_young())
+		ptep_test_and_clear_young(vma, addr, ptep);
+#endif
+}
+
+/*
  * Whether the page of @ptep was mapped since it was last looked at, and is now
  * in @known. If so, and unless @keep, its accessed bit is cleared: it was set
- * because the page was mapped, not because it was used. No TLB has the entry
- * yet, so that none is flushed.
+ * because the page was mapped, not because it was used.
  */
-static bool pbm_is_new(pte_t *ptep, unsigned long addr, u64 *known, bool keep)
+static bool pbm_is_new(struct vm_area_struct *vma, unsigned long addr, pte_t *ptep,
+		       u64 *known, bool keep)
 {
 	unsigned int index = pte_index(addr);
 	pte_t pte = ptep_get(ptep);
@@ -235,12 +253,10 @@ static bool pbm_is_new(pte_t *ptep, unsigned long addr, u64 *known, bool keep)
 	if (!pte_present(pte) || (known[index / 64] & BIT_ULL(index % 64)))
 		return false;
 	known[index / 64] |= BIT_ULL(index % 64);
-#ifdef CONFIG_X86
-	/* Elsewhere entries are born old. A page that was written is in use. */
+	/* A page that was written is in use. */
 	if (!keep && !pte_dirty(pte) && !pte_special(pte) &&
 	    !folio_test_anon(page_folio(pte_page(pte))))
-		clear_bit(_PAGE_BIT_ACCESSED, (unsigned long *)&ptep->pte);
-#endif
+		pbm_forget(vma, addr, ptep);
 	return true;
 }
 
@@ -254,6 +270,7 @@ static bool pbm_is_new(pte_t *ptep, unsigned long addr, u64 *known, bool keep)
 void pbm_settle(struct mm_struct *mm, unsigned long start, unsigned long end,
 		unsigned long addr, u64 *known, bool forget)
 {
+	struct vm_area_struct *vma = vma_lookup(mm, start);
 	unsigned long from = start, to = end, at;
 	spinlock_t *lock; /* of the page table */
 	pte_t *table;
@@ -267,16 +284,17 @@ void pbm_settle(struct mm_struct *mm, unsigned long start, unsigned long end,
 	if (!table)
 		return;
 	for (at = from; at < to; at += PAGE_SIZE)
-		pbm_is_new(table + ((at - start) >> PAGE_SHIFT), at, known,
+		pbm_is_new(vma, at, table + ((at - start) >> PAGE_SHIFT), known,
 			   !forget || at == addr);
 	/* A larger folio is mapped whole. */
 	for (at = to; addr && at < end; at += PAGE_SIZE) {
-		if (!pbm_is_new(table + ((at - start) >> PAGE_SHIFT), at, known, !forget))
+		if (!pbm_is_new(vma, at, table + ((at - start) >> PAGE_SHIFT), known, !forget))
 			break;
 	}
 	for (at = from; addr && at > start; at -= PAGE_SIZE) {
-		if (!pbm_is_new(table + ((at - PAGE_SIZE - start) >> PAGE_SHIFT),
-				at - PAGE_SIZE, known, !forget))
+		if (!pbm_is_new(vma, at - PAGE_SIZE,
+				table + ((at - PAGE_SIZE - start) >> PAGE_SHIFT),
+				known, !forget))
 			break;
 	}
 	pbm_unlock_table(lock);

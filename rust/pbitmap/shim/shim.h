@@ -12,6 +12,7 @@
 #include <linux/fs.h>
 #include <linux/mm_types.h>
 #include <linux/seq_file.h>
+#include <linux/spinlock_types.h>
 #include <linux/types.h>
 
 /* What the module may know of a file that a program was started from. */
@@ -68,6 +69,12 @@ struct pbm_exec {
 };
 
 /* Rust calls these. */
+void pbm_raw_lock_init(raw_spinlock_t *lock, const char *name, struct lock_class_key *key);
+void pbm_raw_lock(raw_spinlock_t *lock);
+bool pbm_raw_trylock(raw_spinlock_t *lock);
+void pbm_raw_unlock(raw_spinlock_t *lock);
+void pbm_raw_assert_held(raw_spinlock_t *lock);
+
 void pbm_binfmt_register(void);
 void pbm_binfmt_unregister(void);
 

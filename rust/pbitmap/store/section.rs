@@ -29,7 +29,8 @@ use super::{
                 InPlace,
                 WritersWait, //
             },
-            page_cache, //
+            page_cache,
+            KERNEL_PAGE_SIZE, //
         },
     },
     identity, read,
@@ -84,7 +85,12 @@ impl Section {
             && found.sh_offset % u64::from(PAGE_SIZE) == 0
             && (1..=MAX_SLOT as u64).contains(&slot_size)
             && end.is_some_and(|end| end <= size)
-            && !elf::overlaps_load(phdrs, found.sh_offset, found.sh_size, PAGE_SIZE);
+            && !elf::overlaps_load(
+                phdrs,
+                found.sh_offset,
+                found.sh_size,
+                KERNEL_PAGE_SIZE as u32,
+            );
         if !sound {
             return Err(Reason::BadSection.into());
         }

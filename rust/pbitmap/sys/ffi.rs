@@ -81,6 +81,16 @@ extern "C" {
     /// `<linux/crc32.h>`, which the bindings leave out.
     pub(super) fn crc32c(crc: u32, data: *const c_void, len: usize) -> u32;
 
+    pub(super) fn pbm_raw_lock_init(
+        lock: *mut bindings::raw_spinlock_t,
+        name: *const c_char,
+        key: *mut bindings::lock_class_key,
+    );
+    pub(super) fn pbm_raw_lock(lock: *mut bindings::raw_spinlock_t);
+    pub(super) fn pbm_raw_trylock(lock: *mut bindings::raw_spinlock_t) -> bool;
+    pub(super) fn pbm_raw_unlock(lock: *mut bindings::raw_spinlock_t);
+    pub(super) fn pbm_raw_assert_held(lock: *mut bindings::raw_spinlock_t);
+
     pub(super) fn pbm_binfmt_register();
     pub(super) fn pbm_binfmt_unregister();
 

@@ -4,7 +4,12 @@
 //!
 //! A *region* is what one page table covers: 512 pages on most machines.
 
-use super::ffi;
+use super::{
+    ffi,
+    KERNEL_PAGE_ORDER,
+    KERNEL_PAGE_SIZE,
+    PAGE_SHIFT, //
+};
 use core::{
     marker::PhantomData,
     mem::MaybeUninit,
@@ -17,18 +22,22 @@ use kernel::{
         Mm,
         MmWithUser, //
     },
-    page::PAGE_SHIFT,
     prelude::*,
     sync::aref::ARef,
     task::Task,
     types::NotThreadSafe, //
 };
 
-/// Bits of the address of a region.
-const REGION_SHIFT: usize = PAGE_SHIFT + 9;
+/// Pages of the kernel in a region: a page table is one of them, of entries of 8 bytes.
+const REGION_PAGES: usize = KERNEL_PAGE_SIZE / 8;
 
-/// Words of a bitmap of the pages of a region.
-pub(crate) const REGION_WORDS: usize = 8;
+const _: () = assert!(64 << PAGE_SHIFT >= KERNEL_PAGE_SIZE);
+
+/// Bits of the address of a region.
+const REGION_SHIFT: u32 = (REGION_PAGES * KERNEL_PAGE_SIZE).trailing_zeros();
+
+/// Words of a bitmap of the kernel's pages in a region.
+pub(crate) const REGION_WORDS: usize = REGION_PAGES / u64::BITS as usize;
 
 /// So many mappings are read at a time.
 const BATCH: usize = 16;
@@ -51,6 +60,16 @@ impl Region {
     }
 }
 
+/// Whether `known` has all pages of the kernel from address `from` to `to`, in one region.
+pub(crate) fn are_known(known: &[u64; REGION_WORDS], from: usize, to: usize) -> bool {
+    (from..to).step_by(KERNEL_PAGE_SIZE).all(|address| {
+        let index = address / KERNEL_PAGE_SIZE % REGION_PAGES;
+        known
+            .get(index / u64::BITS as usize)
+            .is_some_and(|word| word >> (index % u64::BITS as usize) & 1 != 0)
+    })
+}
+
 /// Addresses from `start` to `end`, where a file is mapped from page `first_page` on.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Span {
@@ -66,7 +85,8 @@ impl Span {
         self.first_page.saturating_add(offset as u64)
     }
 
-    /// The addresses of `pages` pages of the file from `first` on, as far as they are mapped here.
+    /// The addresses of `pages` pages of the file from `first` on, as far as they are mapped here,
+    /// from and to the limits of pages of the kernel.
     pub(crate) fn addresses_of(&self, first: u64, pages: u64) -> Option<(usize, usize)> {
         let past = self.page_at(self.end);
         let from = first.max(self.first_page);
@@ -78,7 +98,9 @@ impl Span {
             let offset = usize::try_from(page.checked_sub(self.first_page)?).ok()?;
             self.start.checked_add(offset.checked_mul(1 << PAGE_SHIFT)?)
         };
-        Some((address(from)?, address(to)?))
+        let from = address(from)? & !(KERNEL_PAGE_SIZE - 1);
+        let to = address(to)?.checked_next_multiple_of(KERNEL_PAGE_SIZE)?;
+        Some((from, to))
     }
 }
 
@@ -99,7 +121,7 @@ impl Area {
             span: Span {
                 start: area.start,
                 end: area.end,
-                first_page: area.first_page as u64,
+                first_page: (area.first_page as u64) << KERNEL_PAGE_ORDER,
             },
             flags: area.flags,
             // SAFETY: By the contract. That somebody has the file in a descriptor table and uses
@@ -258,14 +280,14 @@ impl Locked<'_> {
             return;
         };
         // SAFETY: The lock is held. By `addresses_of`, the bits from `first_page` on, one for each
-        // page between the addresses, are inside of `pages`.
+        // page between the addresses, are inside of `pages`: a word is of whole pages of the kernel.
         unsafe {
             ffi::pbm_mark_touched(
                 self.mm,
                 start,
                 end,
                 pages.as_mut_ptr(),
-                area.span.first_page as usize,
+                area.span.first_page as usize >> KERNEL_PAGE_ORDER,
             );
         }
     }
@@ -299,9 +321,9 @@ impl Locked<'_> {
         if start >= end {
             return;
         }
-        let fault = fault.map_or(0, |address| address >> PAGE_SHIFT << PAGE_SHIFT);
+        let fault = fault.map_or(0, |address| address & !(KERNEL_PAGE_SIZE - 1));
         // SAFETY: The lock is held; the addresses are in one region, for which `known` has a bit a
-        // page.
+        // page of the kernel.
         unsafe { ffi::pbm_settle(self.mm, start, end, fault, known.as_mut_ptr(), forget) };
     }
 

@@ -4,8 +4,11 @@
 //!
 //! Nothing here knows of bitmaps. What a wrapper takes, it borrows; what it must keep, it counts.
 //!
-//! Contexts: all of it runs in process context and may sleep, but for the callbacks' hand-over
-//! under the lock of [`watch`], which is a leaf.
+//! Contexts: all of it runs in process context and may sleep, but for the probe on page faults,
+//! which runs with interrupts off, and what is done under the locks of [`watch`], which are leaves.
+//!
+//! A page is one of [`PAGE_SIZE`] bytes here, whatever those of the kernel are: where they are
+//! larger, a page shares its fate with its neighbours.
 
 mod ffi;
 
@@ -19,9 +22,22 @@ pub(crate) mod mm;
 pub(crate) mod page_cache;
 pub(crate) mod payer;
 pub(crate) mod pool;
+mod raw_spinlock;
 pub(crate) mod sysctl;
 pub(crate) mod task_work;
 pub(crate) mod time;
 pub(crate) mod trace;
 pub(crate) mod watch;
 pub(crate) mod work;
+
+/// Bits of an address within a page.
+const PAGE_SHIFT: usize = 12;
+
+/// Bytes of a page.
+pub(crate) const PAGE_SIZE: usize = 1 << PAGE_SHIFT;
+
+/// Bytes of a page of the kernel.
+pub(crate) const KERNEL_PAGE_SIZE: usize = kernel::page::PAGE_SIZE;
+
+/// Shifts a number of pages to one of the kernel's pages.
+const KERNEL_PAGE_ORDER: usize = kernel::page::PAGE_SHIFT - PAGE_SHIFT;

@@ -8,6 +8,8 @@ use super::{
         self,
         Path, //
     },
+    KERNEL_PAGE_ORDER,
+    PAGE_SHIFT, //
 };
 use core::{
     marker::PhantomData,
@@ -17,7 +19,6 @@ use kernel::{
     bindings,
     error::to_result,
     fs::File,
-    page::PAGE_SHIFT,
     prelude::*, //
 };
 
@@ -47,7 +48,7 @@ pub(crate) fn plugged<R>(ask: impl FnOnce() -> R) -> R {
 pub(crate) fn will_need_limit(file: &File) -> u64 {
     // SAFETY: The file is open and so has a mapping with a backing device.
     let limit = unsafe { ffi::pbm_readahead_limit(file.as_ptr()) };
-    (limit as u64).max(1)
+    ((limit as u64) << KERNEL_PAGE_ORDER).max(1)
 }
 
 /// Asks for `pages` pages from `first` on, without waiting for them. Pages that are cached or lie
@@ -60,6 +61,15 @@ pub(crate) fn will_need(file: &File, first: u64, pages: u64) -> Result {
     let (offset, len) = (bytes(first)?, bytes(pages)?);
     // SAFETY: The file is open; the call checks the range and what the file can do.
     to_result(unsafe { bindings::vfs_fadvise(file.as_ptr(), offset, len, WILL_NEED) })
+}
+
+/// The first and the last page of the kernel that `pages` pages from `first` on lie in; [`None`] if
+/// they are none, or too many.
+fn kernel_pages(first: u64, pages: u64) -> Option<(usize, usize)> {
+    let last = first.checked_add(pages.checked_sub(1)?)?;
+    let first = usize::try_from(first).ok()?;
+    let last = usize::try_from(last).ok()?;
+    Some((first >> KERNEL_PAGE_ORDER, last >> KERNEL_PAGE_ORDER))
 }
 
 /// The cached pages of a file that need not be open.
@@ -89,24 +99,29 @@ impl<'a> Mapping<'a> {
     /// Whether all of `pages` pages from `first` on are cached, or are being read. Cheaper than
     /// counting them with [`Mapping::cached`].
     pub(crate) fn is_cached(self, first: u64, pages: u64) -> bool {
+        let Some((first, last)) = kernel_pages(first, pages) else {
+            return pages == 0;
+        };
         // SAFETY: The mapping is there for the lifetime of the borrow.
-        unsafe { ffi::pbm_is_cached(self.mapping, first as usize, pages as usize) }
+        unsafe { ffi::pbm_is_cached(self.mapping, first, last - first + 1) }
     }
 
-    /// How many of `pages` pages from `first` on are cached, or are being read.
+    /// How many of `pages` pages from `first` on are cached, or are being read, with those that
+    /// share the kernel's pages with them.
     pub(crate) fn cached(self, first: u64, pages: u64) -> u64 {
-        let Some(last) = first.checked_add(pages.saturating_sub(1)) else {
+        let Some((first, last)) = kernel_pages(first, pages) else {
             return 0;
         };
         // SAFETY: As above.
-        unsafe { ffi::pbm_cached_pages(self.mapping, first as usize, last as usize) as u64 }
+        let cached = unsafe { ffi::pbm_cached_pages(self.mapping, first, last) };
+        (cached as u64) << KERNEL_PAGE_ORDER
     }
 }
 
 /// Whether `page` is cached and up to date.
 pub(crate) fn is_ready(file: &File, page: u64) -> bool {
     // SAFETY: The file is open and so has a mapping.
-    unsafe { ffi::pbm_is_ready(file.as_ptr(), page as usize) }
+    unsafe { ffi::pbm_is_ready(file.as_ptr(), page as usize >> KERNEL_PAGE_ORDER) }
 }
 
 /// Copies the beginning of the file to `buffer`, up to a page of it; gives the part that was
@@ -128,5 +143,6 @@ pub(crate) fn queue_depth(file: &File) -> Option<u32> {
 /// Pages of memory that could be had without swapping.
 pub(crate) fn available_pages() -> u64 {
     // SAFETY: Reads counters.
-    unsafe { ffi::pbm_available_pages() as u64 }
+    let available = unsafe { ffi::pbm_available_pages() };
+    (available as u64) << KERNEL_PAGE_ORDER
 }

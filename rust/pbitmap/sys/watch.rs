@@ -19,10 +19,14 @@
 //! the last is gone, but the mm has no notifier any more.
 //!
 //! The locks are leaves: under them lists are changed and nothing else is done. That of `ended` is
-//! taken under one of `live`.
+//! taken under one of `live`, and those are taken by the probe, with interrupts off.
 
 use super::{
     mm::Space,
+    raw_spinlock::{
+        new_raw_spinlock,
+        RawSpinLock, //
+    },
     task_work::{
         Repeated,
         RepeatedWork,
@@ -50,9 +54,7 @@ use kernel::{
             AtomicFlag,
             Relaxed, //
         },
-        new_spinlock,
-        Arc,
-        SpinLock, //
+        Arc, //
     },
     types::Opaque, //
 };
@@ -190,9 +192,9 @@ struct Ended<T: Watcher> {
 #[pin_data]
 pub(crate) struct Watches<T: Watcher> {
     #[pin]
-    live: [SpinLock<List<Watch<T>>>; BUCKETS],
+    live: [RawSpinLock<List<Watch<T>>>; BUCKETS],
     #[pin]
-    ended: SpinLock<Ended<T>>,
+    ended: RawSpinLock<Ended<T>>,
     count: Atomic<u64>,
 }
 
@@ -200,8 +202,8 @@ impl<T: Watcher> Watches<T> {
     /// None yet.
     pub(crate) fn new() -> impl PinInit<Self> {
         pin_init!(Self {
-            live <- pin_init::pin_init_array_from_fn(|_| new_spinlock!(List::new())),
-            ended <- new_spinlock!(Ended {
+            live <- pin_init::pin_init_array_from_fn(|_| new_raw_spinlock!(List::new())),
+            ended <- new_raw_spinlock!(Ended {
                 list: List::new(),
                 waiting: 0,
             }),
@@ -214,7 +216,7 @@ impl<T: Watcher> Watches<T> {
         self.count.load(Relaxed)
     }
 
-    fn bucket(&self, mm: *const bindings::mm_struct) -> &SpinLock<List<Watch<T>>> {
+    fn bucket(&self, mm: *const bindings::mm_struct) -> &RawSpinLock<List<Watch<T>>> {
         // Structures of that size differ in the bits above these.
         let index = (mm.addr() >> 8) % BUCKETS;
         #[allow(clippy::indexing_slicing, reason = "the remainder is below the length")]
