@@ -8,7 +8,7 @@
 # again and again (tests/guest/load.sh); CASES (default 50,000) damaged programs
 # executed (fuzz-exec.sh), and as many accesses to the sysctls and counters
 # (fuzz-interface.sh), both from a seed that is another one each time and is in
-# build/logs/guest/. Ends with what each counted, and exits with 0 if nothing failed.
+# build/logs/guest/. Ends with what each counted and a line "N passed, N failed".
 
 . "$(dirname "$0")/lib.sh"
 
@@ -22,10 +22,12 @@ case $starts$cases in
 esac
 tests=(load fuzz-exec fuzz-interface)
 status=0
+mkdir -p "$LOGS"
 # (hours under software emulation, at worst)
 "$SCRIPTS/qemu-test.sh" --timeout 20000 --set "LOAD_STARTS=$starts" --set "FUZZ_CASES=$cases" \
-	--set "FUZZ_SEED=$(date +%s)" "${tests[@]}" || status=$?
+	--set "FUZZ_SEED=$(date +%s)" "${tests[@]}" | tee "$LOGS/soak.log" || status=$?
 for name in "${tests[@]}"; do
 	sed -nE "s/^ +(.*(starts in|cases=|accesses=).*)/$name: \1/p" "$LOGS/guest/$name.log"
 done
+tail -n 1 "$LOGS/soak.log"
 exit $status

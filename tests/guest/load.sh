@@ -57,7 +57,7 @@ seconds=$(((${EPOCHREALTIME/./} - began) / 1000000 + 1))
 settle
 
 done_starts=$(cat "$WORK/small" "$WORK/small-pie" | awk -v batch=$batch '{ n += $1 * batch } END { print n + 0 }')
-note "$done_starts starts in $seconds s, $((done_starts / seconds)) a second"
+note "$done_starts starts in $seconds s, $writes bitmaps written, $reloads times removed and loaded"
 is 'starts' $((starts / loops / batch * batch * loops)) "$done_starts"
 is 'starts that went wrong' '' "$(cat "$WORK/small" "$WORK/small-pie" | grep -v "ok=$batch killed=0 ETXTBSY=0 other=0")"
 at_least 'times that the module was removed and loaded' $((starts / 1000)) $reloads

@@ -33,7 +33,7 @@
 #define MAX_BASES 8
 #define EXTRA (1 << 16)
 #define ATTRIBUTE "user.pbitmap"
-#define MAX_VALUE 4040 /* what ext4 has room for */
+#define MAX_VALUE 4036 /* ext4's block of 4096, without its header, an entry, and the end's mark */
 
 static const char *stats, *enabled, *copy;
 static int verbose, failures, unsteady;
@@ -281,7 +281,8 @@ static struct image damaged(uint64_t seed, const struct base *bases, int count, 
 	struct image m;
 
 	chance_state = seed;
-	base = &bases[below(count)];
+	/* The same for a while: a file of another size has to be synced first. */
+	base = &bases[seed / 16 % count];
 	m = base->image;
 	m.bytes = malloc(m.room + 1);
 	if (!m.bytes)
