@@ -8,8 +8,6 @@ MAKEFLAGS += --no-print-directory
 
 # Which stock kernel: 7.2, 7.3, 7.2.9, 7.2-rt (see scripts/root-kernel.sh).
 export KVER
-# Of long tests only a part (see scripts/suites.sh).
-export QUICK
 # What the demo is made of (see scripts/demo.sh), where things are installed.
 export PROGRAM ARGS PACKAGES ONLY REPEAT
 export DESTDIR PREFIX
@@ -76,7 +74,7 @@ soak: check-env ## 100,000 starts under writeback and reload, 50,000 damaged pro
 	@scripts/soak.sh $(STARTS) $(CASES)
 
 test-suites: check-env ## the kernel's selftests, stress-ng, a package's build: equal with the module
-	@scripts/suites.sh $(PARTS)
+	@scripts/suites.sh $(if $(QUICK),--quick) $(PARTS)
 
 rust-analyzer: ## rust-project.json for editors, for the tree KDIR=
 	@scripts/build-module.sh $(KDIR) -- rust-analyzer

@@ -1,14 +1,14 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# Usage: suites-build.sh TREE
+# Usage: suites-build.sh [--quick] TREE
 #
 # Makes what suites.sh runs in the guest, unless the cache has it, and prints
 # its directory: the kernel's selftests (built in TREE, a Debian that has
 # compilers and libraries for them, from the stock kernel's source) and the
-# source of a package of Debian. Runs inside the root, which must be changeable
-# (in-root.sh --scratch), since apt takes a source package only of archives that
-# its configuration names.
+# source of a package of Debian; with --quick, only a few selftests. Runs inside the
+# root, which must be changeable (in-root.sh --scratch), since apt takes a source
+# package only of archives that its configuration names.
 
 . "$(dirname "$0")/lib.sh"
 
@@ -17,14 +17,19 @@ SELFTESTS='exec clone3 coredump ptrace timens proc sched vDSO mm pidfd signal rl
 	prctl mincore membarrier rseq seccomp syscall_user_dispatch kcmp fchmodat2 pid_namespace ipc futex'
 PACKAGE=gzip
 
+if [ "${1:-}" = --quick ]; then
+	SELFTESTS='exec clone3 coredump timens'
+	PACKAGE=
+	shift
+fi
 tree=${1:?}
 source=$("$SCRIPTS/prepare-kernel.sh" --print-source)
-built=$CACHE/suites-$(key "$tree" "$source" "$(cat "${BASH_SOURCE[0]}")")
+built=$CACHE/suites-$(key "$tree" "$source" "$PACKAGE" "$(cat "${BASH_SOURCE[0]}")")
 
 build() {
 	if [ -e "$built" ]; then return; fi
 	local new=$CACHE/tmp/${built##*/} log=$CACHE/logs/${built##*/}.log base=/run/suites
-	say "building the kernel's selftests (2 minutes; log: $log)"
+	say "building the kernel's selftests (${PACKAGE:+2 minutes; }log: $log)"
 	rm -rf "$new"
 	mkdir -p "$new/source" "$base"
 	# Both trees stay as they are: what is written goes to memory.
@@ -43,16 +48,20 @@ build() {
 			INSTALL_PATH=/out install' selftests $SELFTESTS ||
 		die "the kernel's selftests could not be built" "the whole log is $log"
 	cp -a "$base/root/out" "$new/selftests"
-	sed 's/^deb /deb-src /' /etc/apt/sources.list >/etc/apt/sources.list.d/sources.list
-	logged "$log.apt" apt-get update || die "apt-get update failed" "the whole log is $log.apt"
-	(cd "$new/source" && logged "$log.apt" apt-get source --download-only -t trixie $PACKAGE) ||
-		die "the source of $PACKAGE could not be had" "the whole log is $log.apt"
+	if [ -n "$PACKAGE" ]; then source_package "$new/source" "$log.apt"; fi
 	mv "$new" "$built"
+}
+
+source_package() { # DIRECTORY LOG
+	sed 's/^deb /deb-src /' /etc/apt/sources.list >/etc/apt/sources.list.d/sources.list
+	logged "$2" apt-get update || die "apt-get update failed" "the whole log is $2"
+	(cd "$1" && logged "$2" apt-get source --download-only -t trixie $PACKAGE) ||
+		die "the source of $PACKAGE could not be had" "the whole log is $2"
 }
 
 if [ ! -e "$built" ]; then
 	with_lock "${built##*/}" build
-	keep_newest 2 'suites-*'
+	keep_newest 3 'suites-*'
 fi
 touch "$built"
 echo "$built"

@@ -47,5 +47,6 @@ done <$base/programs
 say "annotated $annotated of $(wc -l <$base/programs) programs"
 [ $annotated -ge 300 ] || die "too few programs could be annotated" "the whole log is $LOGS/suites-annotate.log"
 echo "$annotated" >"$images/annotated"
+sed "s|^$base/root||" $base/programs >$base/root/suites/programs
 image annotated
 echo "$stamp" >"$images/stamp"

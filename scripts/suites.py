@@ -2,11 +2,10 @@
 # SPDX-License-Identifier: GPL-2.0
 """Runs the suites of tests/suites and compares what they print.
 
-Called by suites.sh, inside the root; see there. Each suite is run three times,
-each time in a guest of its own: "first" and "second" without the module on the
-disk plain.img, "module" with it on annotated.img. What is equal in the first two
-must be equal in the third. What differs there is run again, both ways: a result
-that the baseline shows as well, or that goes away, is unsteady by itself.
+Called by suites.sh, inside the root; see there. Each suite is run two ways, in
+guests of their own: "plain", without the module on the disk plain.img, and
+"module", with it on annotated.img. What differs is run again, both ways: what is
+not the same in all plain runs, or once the same in both, is unsteady by itself.
 """
 
 import argparse
@@ -22,7 +21,9 @@ import guest
 
 SUITES = guest.SRC / "tests" / "suites"
 LOGS = guest.SRC / "build" / "logs" / "suites"
-BASELINE = ("first", "second")
+WAYS = ("plain", "module")
+SELFTESTS = ("selftests", "mm")
+QUICK = ("selftests", "stress")
 # Two runs differ in these.
 VOLATILE = re.compile(r"0x[0-9a-f]+|\d+")
 
@@ -30,17 +31,17 @@ VOLATILE = re.compile(r"0x[0-9a-f]+|\d+")
 class Runner(guest.Runner):
     """All suites one way."""
 
-    def __init__(self, way, accel, images, suites, only=""):
-        module = way.startswith("module")
-        self.image = images / ("annotated.img" if module else "plain.img")
+    def __init__(self, way, args, suites, only="", again=""):
+        module = way == "module"
+        self.image = args.images / ("annotated.img" if module else "plain.img")
         environment = {
             "PBITMAP_KO": "/src/build/module/rust/pbitmap/pbitmap.ko",
             "SUITES_MODULE": "yes" if module else "",
             "SUITES_ONLY": f"'{only}'",
-            "QUICK": os.environ.get("QUICK", ""),
+            "PBITMAP_QUICK": "yes" if args.quick else "",
         }
         lines = "".join(f"{name}={value}\n" for name, value in environment.items())
-        super().__init__(guest.Kernel(), accel, lines, LOGS / way)
+        super().__init__(guest.Kernel(), args.accel, lines, LOGS / f"{way}{again}")
         self.way = way
         self.suites = suites
 
@@ -48,9 +49,15 @@ class Runner(guest.Runner):
         """The Debian, of which nothing is changed for the next run, and a disk that nobody needs."""
         return [f"{self.image},snapshot=on", super().disks(number, test)[1]]
 
-    def output(self, suite):
-        log = self.logs / f"{suite}.log"
-        return log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
+    def results(self, suite):
+        """(what is compared, what is only told) of what a suite printed."""
+        log = self.logs / f"{suite.name}.log"
+        return results_of(log.read_text(encoding="utf-8", errors="replace") if log.exists() else "")
+
+    def problem(self, suite):
+        """Why its run says nothing, or that the kernel complained."""
+        verdict, reason, _ = self.reporter.results.get(suite.name, ("FAIL", "it never ran", 0))
+        return "" if verdict == "ok" else f"{self.way}: {reason}"
 
 
 def tap(text):
@@ -80,9 +87,9 @@ def tap(text):
     return results
 
 
-def results_of(suite, text):
+def results_of(text):
     """(what is compared, what is only told) of a suite's output."""
-    results = tap(text) if suite == "selftests" else {}
+    results = tap(text)
     counts = {}
     for line in text.splitlines():
         match = re.match(r"RESULT (.*) = (.*)$", line)
@@ -94,16 +101,19 @@ def results_of(suite, text):
     return results, counts
 
 
-def compare(baselines, with_module):
-    """(equal, unsteady, different) keys; with_module is a list, too: one that agrees is enough."""
-    keys = set().union(*baselines, *with_module)
+def compare(plain, module):
+    """(equal, unsteady, different) keys of two lists of runs, one each or more."""
     equal, unsteady, different = [], [], []
-    for key in sorted(keys):
-        base = {results.get(key) for results in baselines}
-        module = {results.get(key) for results in with_module}
-        if len(base) == 1 and module == base:
+    # How far a test came until it was ended says nothing.
+    ended = {key for results in plain + module for key, verdict in results.items() if verdict == "timeout"}
+    for key in sorted(set().union(*plain, *module)):
+        if "/" in key and key.split("/")[0] in ended:
+            continue
+        without = {results.get(key) for results in plain}
+        with_it = {results.get(key) for results in module}
+        if len(without | with_it) == 1:
             equal.append(key)
-        elif len(base) > 1 or module & base:
+        elif len(without) > 1 or without & with_it:
             unsteady.append(key)
         else:
             different.append(key)
@@ -111,10 +121,10 @@ def compare(baselines, with_module):
 
 
 def run_all(runners, parallel):
-    """Every runner's suites; a guest at a time for each of PARALLEL threads."""
+    """The suites of all runners, both ways of one side by side; PARALLEL guests at a time."""
     work = queue.Queue()
-    for runner in runners:
-        for suite in runner.suites:
+    for suite in runners[0].suites:
+        for runner in runners:
             work.put((runner, suite))
 
     def worker():
@@ -132,72 +142,86 @@ def run_all(runners, parallel):
         thread.join()
 
 
+def compare_suite(suite, plain, module, args):
+    """What the report says of a suite that was run both ways."""
+    runs = {runner.way: [runner.results(suite)] for runner in (plain, module)}
+    results = lambda way: [run[0] for run in runs[way]]
+    equal, unsteady, different = compare(results("plain"), results("module"))
+    problems = [problem for runner in (plain, module) if (problem := runner.problem(suite))]
+    if different and equal:
+        # Some pass or fail by chance.
+        only = " ".join(sorted({key.split("/")[0] for key in different})) if suite.name in SELFTESTS else ""
+        print(f"{suite.name}: {len(different)} results differ; once more: {only or 'all'}")
+        again = [Runner(way, args, [suite], only, "-again") for way in WAYS]
+        run_all(again, args.parallel)
+        for runner in again:
+            output = runner.results(suite)
+            runs[runner.way].append(({key: output[0].get(key) for key in different}, output[1]))
+        of_these = lambda way: [{key: results.get(key) for key in different} for results in results(way)]
+        _, unsteady, different = compare(of_these("plain"), of_these("module"))
+    if not equal:
+        problems.append("nothing was compared")
+    for count in ("used", "recordings", "writes"):
+        if not runs["module"][0][1].get(count):
+            problems.append(f"with the module: no {count}")
+    verdicts = [results("plain")[0][key] for key in equal]
+    said = lambda key: [[run[0].get(key) for run in runs[way]] for way in WAYS]
+    return {
+        "compared": len(equal) + len(different),
+        "equal": {verdict: verdicts.count(verdict) for verdict in sorted(set(verdicts)) if len(verdict) < 40},
+        "different": {key: said(key) for key in different},
+        "unsteady": {key: said(key) for key in unsteady},
+        "problems": problems,
+        "counts": {way: runs[way][0][1] for way in WAYS},
+    }
+
+
+def show(name, report):
+    """The same, for the person who waits."""
+    equal = report["compared"] - len(report["different"])
+    print(
+        f"{name}: {equal} equal, {len(report['different'])} different,"
+        f" {len(report['unsteady'])} unsteady by themselves"
+    )
+    for what in ("different", "unsteady"):
+        for key, (plain, module) in report[what].items():
+            print(f"    {what}: {key}: {plain} without, {module} with the module")
+    for problem in report["problems"]:
+        print(f"    FAIL {problem}")
+    for count, number in report["counts"]["module"].items():
+        print(f"    with the module: {count} {number:,}")
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--accel", default="tcg")
     parser.add_argument("--images", type=pathlib.Path, required=True)
     parser.add_argument("--parallel", type=int, default=min(2, os.cpu_count() or 1))
+    parser.add_argument("--quick", action="store_true")
     parser.add_argument("parts", nargs="*")
     args = parser.parse_args()
 
     known = {path.stem: path for path in sorted(SUITES.glob("*.sh")) if path.stem != "lib"}
-    parts = args.parts or (["selftests", "stress"] if os.environ.get("QUICK") else list(known))
+    parts = args.parts or (QUICK if args.quick else list(known))
     for part in parts:
         if part not in known:
             sys.exit(f"suites.sh: no suite '{part}'; there are: {' '.join(known)}")
     suites = [guest.Test.read(known[part]) for part in parts]
 
-    runners = [Runner(way, args.accel, args.images, suites) for way in (*BASELINE, "module")]
+    runners = [Runner(way, args, suites) for way in WAYS]
     run_all(runners, args.parallel)
-
-    report = {"annotated": int((args.images / "annotated").read_text()), "suites": {}}
-    passed = failed = 0
     print()
-    for suite in suites:
-        outputs = [results_of(suite.name, runner.output(suite.name)) for runner in runners]
-        results = [output[0] for output in outputs]
-        problems = [
-            f"{runner.way}: {verdict[1]}"
-            for runner in runners
-            if (verdict := runner.reporter.results.get(suite.name, ("FAIL", "it never ran", 0)))[0] != "ok"
-        ]
-        equal, unsteady, different = compare(results[:2], results[2:])
-        if different and suite.name == "selftests":
-            # Some pass or fail by chance, more seldom than two runs show.
-            only = " ".join(sorted({key.split("/")[0] for key in different}))
-            print(f"selftests that differ, once more: {only}")
-            again = [Runner(f"{way}-again", args.accel, args.images, [suite], only) for way in ("first", "module")]
-            run_all(again, args.parallel)
-            more = [results_of(suite.name, runner.output(suite.name))[0] for runner in again]
-            of_these = lambda results: {key: value for key, value in results.items() if key in different}
-            _, more_unsteady, different = compare(
-                [of_these(results[0]), of_these(more[0])], [of_these(results[2]), of_these(more[1])]
-            )
-            unsteady += more_unsteady
-        if not equal:
-            problems.append("nothing was compared")
-        passed += len(equal)
-        failed += len(different) + len(problems)
-        counts = outputs[2][1]
-        print(f"{suite.name}: {len(equal)} equal, {len(different)} different, {len(unsteady)} unsteady by themselves")
-        for key in different:
-            print(f"    DIFFERS {key}: {[result.get(key) for result in results]}")
-        for key in unsteady:
-            print(f"    unsteady {key}: {[result.get(key) for result in results]}")
-        for problem in problems:
-            print(f"    FAIL {problem}")
-        for name, count in counts.items():
-            print(f"    with the module: {name} {count:,}")
-        verdicts = [results[0][key] for key in equal]
-        report["suites"][suite.name] = {
-            "equal": {verdict: verdicts.count(verdict) for verdict in sorted(set(verdicts)) if len(verdict) < 40},
-            "compared": len(equal),
-            "different": different,
-            "unsteady": unsteady,
-            "problems": problems,
-            "counts": {runner.way: output[1] for runner, output in zip(runners, outputs)},
-        }
-    report |= {"passed": passed, "failed": failed}
+    reports = {suite.name: compare_suite(suite, *runners, args) for suite in suites}
+    for name, report in reports.items():
+        show(name, report)
+    passed = sum(report["compared"] - len(report["different"]) for report in reports.values())
+    failed = sum(len(report["different"]) + len(report["problems"]) for report in reports.values())
+    report = {
+        "annotated": int((args.images / "annotated").read_text()),
+        "suites": reports,
+        "passed": passed,
+        "failed": failed,
+    }
     (guest.SRC / "build" / "suites.json").write_text(json.dumps(report, indent=1), encoding="utf-8")
     print(f"{passed} passed, {failed} failed")
     return 0 if passed and not failed else 1
