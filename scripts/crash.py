@@ -20,11 +20,13 @@ what the replayed logs are for.
 
 import argparse
 import collections
+import fcntl
 import json
 import os
 import pathlib
 import random
 import signal
+import struct
 import subprocess
 import sys
 import threading
@@ -129,6 +131,14 @@ def make_layers(disks, backing):
     qemu.wait()
 
 
+def is_open(disk):
+    """Whether a QEMU has it, which locks it."""
+    whole_file = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+    with open(disk, "rb+") as file:
+        conflict = fcntl.fcntl(file, fcntl.F_OFD_GETLK, whole_file)
+    return struct.unpack("hhqqi4x", conflict)[0] != fcntl.F_UNLCK
+
+
 class Victim(guest.Guest):
     """A boot that is killed."""
 
@@ -162,6 +172,9 @@ class Victim(guest.Guest):
         # All of it at once: virtme-run, QEMU and what serves its root.
         os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
+        # virtme-run has ended, but QEMU may take longer.
+        while any(is_open(disk) for disk in self.disks):
+            time.sleep(0.05)
 
 
 def kill_guests(runner, filesystems, kills, chance):
@@ -238,8 +251,8 @@ def main():
     parser.add_argument("tests", nargs="*")
     args = parser.parse_args()
     filesystems = QUICK_FILESYSTEMS if args.quick else FILESYSTEMS
-    cuts = args.cuts or (12 if args.quick else 100)
-    kills = args.kills or (2 if args.quick else 12)
+    cuts = (12 if args.quick else 50) if args.cuts is None else args.cuts
+    kills = (2 if args.quick else 8) if args.kills is None else args.kills
 
     log = guest.Test.read(CRASH_TESTS / "log.sh")
     log.timeout = max(log.timeout, 6 * cuts)
@@ -247,7 +260,7 @@ def main():
     for name in args.tests:
         if name != "kill" and name not in variants:
             sys.exit(f"crash-test.sh: no test '{name}'; there are: kill {' '.join(variants)}")
-    chosen = args.tests or ["kill"] + [f"log-{name}" for name in filesystems]
+    chosen = args.tests or ["kill"] * bool(kills) + [f"log-{name}" for name in filesystems if cuts]
     tests = [log.in_variant(variants[name]) for name in chosen if name != "kill"]
 
     rounds = 6 if args.quick else 18

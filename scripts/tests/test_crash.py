@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 """How crash.py counts, and what replay-log makes of a log of dm-log-writes."""
 
+import fcntl
+import os
 import pathlib
 import struct
 import subprocess
@@ -31,6 +33,16 @@ class Counting(unittest.TestCase):
     def test_a_disk_that_fsck_complains_of_is_damaged(self):
         cut = crash.Cut.all_in(LINE % "")[0]._replace(clean=False)
         self.assertEqual(len(crash.Tally("log-xfs", [cut]).damaged), 1)
+
+
+class Disks(unittest.TestCase):
+    def test_a_disk_is_open_as_long_as_somebody_locks_it(self):
+        with tempfile.NamedTemporaryFile() as disk:
+            # As QEMU does: single bytes, for reading.
+            for lock, expected in ((fcntl.F_RDLCK, True), (fcntl.F_UNLCK, False)):
+                byte = struct.pack("hhqqi4x", lock, os.SEEK_SET, 201, 1, 0)
+                fcntl.fcntl(disk, fcntl.F_OFD_SETLK, byte)
+                self.assertEqual(crash.is_open(disk.name), expected)
 
 
 class Replay(unittest.TestCase):

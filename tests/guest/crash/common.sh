@@ -30,7 +30,8 @@ filesystem() {
 
 # make_filesystem DISK PLACE - a fresh one of what filesystem() said, mounted,
 # with the programs: one with a slot of a few sectors, one with a slot of many
-# pages, one with an attribute, and one that has no bitmap yet
+# pages, one with an attribute, one that cannot be written and has its bitmap in a
+# folder, and one that has no bitmap yet
 make_filesystem() {
 	wipefs -qa "$1"
 	# shellcheck disable=SC2086 # options are words
@@ -40,21 +41,28 @@ make_filesystem() {
 	cp "$PBITMAP_HELPERS/small" "$2/small"
 	cp "$PBITMAP_HELPERS/small-pie" "$2/large"
 	cp "$PBITMAP_HELPERS/small" "$2/attribute"
+	cp "$PBITMAP_HELPERS/small-other" "$2/fixed"
 	cp "$PBITMAP_HELPERS/small" "$2/late"
+	mkdir "$2/bitmaps"
 	annotate "$2/small"
 	annotate --slot-size 65536 "$2/large"
 	annotate --store=xattr "$2/attribute"
+	annotate "$2/fixed"
+	chattr +i "$2/fixed" || broken chattr
 }
 
 # start_programs PLACE ROUND - each is recorded, with other pages than last time
 start_programs() {
+	set_sysctl dir "$1/bitmaps"
 	"$1/small" "t:$(($2 % 8))-15"
 	"$1/attribute" "t:$(($2 % 8))-15"
+	"$1/fixed" "t:$(($2 % 8))-15"
 	"$1/large" "t:$(($2 % 8))-15" "r:0-$(($2 % 7))"
+	settle
 }
 
 # Those that are recorded from the beginning on.
-PROGRAMS='small large attribute'
+PROGRAMS='small large attribute fixed'
 
 # What others do to the disk meanwhile: it goes there when the filesystem likes.
 # other_work PLACE ROUND

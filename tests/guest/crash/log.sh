@@ -48,7 +48,6 @@ names=$PROGRAMS
 mark_all synced $names
 for ((round = 1; round <= PBITMAP_ROUNDS; round++)); do
 	start_programs "$MNT" "$round"
-	settle
 	# shellcheck disable=SC2086 # names are words
 	mark_all written $names
 	other_work "$MNT" "$round"
@@ -62,8 +61,8 @@ for ((round = 1; round <= PBITMAP_ROUNDS; round++)); do
 		;;
 	3) "$MNT/late" "t:$((round % 5))-15" ;;
 	5)
-		sync "$MNT/small" "$MNT/attribute"
-		mark_all synced small attribute
+		sync "$MNT/small" "$MNT/attribute" "$MNT/bitmaps/"*
+		mark_all synced small attribute fixed
 		;;
 	0)
 		sync

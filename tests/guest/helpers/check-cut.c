@@ -16,7 +16,8 @@
  *	PROGRAM:written:GENERATION	write() of it had returned
  *	PROGRAM:synced:GENERATION	it was on the disk: fsync() had returned
  *
- * Of the last two the last line counts. Generation 0 is the file without a bitmap.
+ * Of the last two the last line counts, and what was synced was written. Generation 0
+ * is the file without a bitmap.
  *
  * What must hold. The file is byte for byte what it was outside of the section. The
  * bitmap in force is valid. It is the last one that was written, or the one that was
@@ -25,12 +26,18 @@
  * is written only when the other one is on the disk. It is one of those that were
  * written, if they are known. The tool finds it valid, too. The program, which touches
  * the pages of TOUCHES, prints OUTPUT and its status is STATUS, and with the module
- * loaded this start is recorded: the generation is one higher then.
+ * loaded this start is recorded: the generation is one higher then. (So what was
+ * recorded before must not be just these pages.)
+ *
+ * A program with a section may have a later bitmap in a file of FOLDER, beside it; it
+ * is subject to the same. Such a file may have no valid bitmap as long as the one in
+ * the section would do.
  *
  * PBITMAP_TOOL is the tool.
  */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <libgen.h>
 #include <linux/btrfs.h>
 #include <linux/limits.h>
 #include <stdarg.h>
@@ -43,6 +50,8 @@
 #include "counters.h"
 #include "format.h"
 
+#define FOLDER "bitmaps"
+#define FOLDER_SYSCTL "/proc/sys/vm/pbitmap_dir"
 #define STATS "/sys/kernel/debug/pbitmap/stats"
 #define TOUCHES "t:0-7", "r:3", "d:2", "sum", "exit:4"
 #define STATUS 4
@@ -99,6 +108,45 @@ static __attribute__((format(printf, 1, 2))) void problem(const char *format, ..
 	va_end(args);
 }
 
+static char *path_of(const char *directory, const char *name)
+{
+	char *path;
+
+	if (asprintf(&path, "%s/%s", directory, name) < 0)
+		err(2, "asprintf");
+	return path;
+}
+
+static void take_newer(struct bitmap *bitmap, const struct slot_header *slot)
+{
+	if (slot->generation > bitmap->generation) {
+		bitmap->generation = slot->generation;
+		bitmap->crc = slot->crc;
+	}
+}
+
+/* Take what the folder has for the program of @slot, if that is later. */
+static void take_from_folder(struct bitmap *bitmap, const struct slot_header *slot, const char *program)
+{
+	char name[sizeof(FOLDER) + 2 * sizeof(slot->build_id) + sizeof("/.pbitmap")] = FOLDER "/";
+	char *path, *directory = strdup(program);
+	struct image image;
+
+	for (int i = 0; i < slot->build_id_len && i < (int)sizeof(slot->build_id); i++)
+		sprintf(name + strlen(name), "%02x", slot->build_id[i]);
+	strcat(name, ".pbitmap");
+	path = path_of(dirname(directory), name);
+	if (!access(path, F_OK)) {
+		image = image_read(path, 0);
+		for (size_t size = image.size / 2, i = 0; size >= sizeof(*slot) && i < 2; i++)
+			if (slot_valid_in((void *)(image.bytes + i * size), size))
+				take_newer(bitmap, (void *)(image.bytes + i * size));
+		free(image.bytes);
+	}
+	free(path);
+	free(directory);
+}
+
 static struct bitmap bitmap_of(const struct image *image, const char *path)
 {
 	static uint8_t value[XATTR_SIZE_MAX];
@@ -115,8 +163,8 @@ static struct bitmap bitmap_of(const struct image *image, const char *path)
 		bitmap.place = SECTION;
 		newest = newest_slot(image);
 		if (newest >= 0) {
-			bitmap.generation = slot(image, newest)->generation;
-			bitmap.crc = slot(image, newest)->crc;
+			take_newer(&bitmap, slot(image, newest));
+			take_from_folder(&bitmap, slot(image, newest), path);
 		}
 	}
 	return bitmap;
@@ -136,15 +184,6 @@ static struct state state_of(const char *path)
 	}
 	free(image.bytes);
 	return state;
-}
-
-static char *path_of(const char *directory, const char *name)
-{
-	char *path;
-
-	if (asprintf(&path, "%s/%s", directory, name) < 0)
-		err(2, "asprintf");
-	return path;
 }
 
 static void describe(const char *directory, const char *name)
@@ -192,6 +231,8 @@ static void read_ledger(const char *path)
 			program->written = number;
 		} else if (!strcmp(what, "synced")) {
 			program->synced = number;
+			if (program->written < number)
+				program->written = number;
 		} else if (!strcmp(what, "bitmap")) {
 			if (program->bitmap_count == MAX_BITMAPS)
 				errx(2, "too many bitmaps");
@@ -283,12 +324,29 @@ static int output_of(char **command, char *output, size_t room)
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
+/* Why a start was not recorded: the counters that it moved. */
+static const char *grown(const struct counters *before)
+{
+	static char text[512];
+	struct counters after;
+	size_t len = 0;
+
+	text[0] = 0;
+	counters_read(STATS, &after);
+	for (int i = 0; i < after.count && len < sizeof(text); i++)
+		if (after.list[i].value != before->list[i].value)
+			len += snprintf(text + len, sizeof(text) - len, " %s %+lld", after.list[i].name,
+					after.list[i].value - before->list[i].value);
+	return text;
+}
+
 static void check_program(const struct program *program, char *path, const char *expected)
 {
 	char *with_tool[] = { getenv("PBITMAP_TOOL"), "check", path, NULL };
 	char *start[] = { path, TOUCHES, NULL };
 	char output[256];
 	struct state before, after;
+	struct counters counters;
 	int status;
 
 	if (access(path, X_OK)) {
@@ -304,6 +362,7 @@ static void check_program(const struct program *program, char *path, const char 
 			problem("%s: the tool says %d: %s", program->name, status, output);
 	}
 
+	counters_read(STATS, &counters);
 	status = output_of(start, output, sizeof(output));
 	if (status != STATUS || strcmp(output, expected))
 		problem("%s: status %d, output %s", program->name, status, output);
@@ -313,8 +372,17 @@ static void check_program(const struct program *program, char *path, const char 
 	check_bytes(program, &after, "after a start");
 	if (before.bitmap.generation &&
 	    after.bitmap.generation != before.bitmap.generation + 1)
-		problem("%s: generation %lu after a start, %lu before", program->name,
-			after.bitmap.generation, before.bitmap.generation);
+		problem("%s: generation %lu after a start, %lu before; grown:%s", program->name,
+			after.bitmap.generation, before.bitmap.generation, grown(&counters));
+}
+
+static void use_folder(const char *path)
+{
+	int fd = open(FOLDER_SYSCTL, O_WRONLY | O_CLOEXEC);
+
+	if (fd < 0 || write(fd, path, strlen(path)) < 0)
+		problem(FOLDER_SYSCTL ": %s", strerror(errno));
+	close(fd);
 }
 
 /* In a child of its own: whatever happens here, the disk is unmounted. */
@@ -324,6 +392,7 @@ static void check_programs(const char *place, const char *expected)
 	int status;
 
 	if (!child) {
+		use_folder(path_of(place, FOLDER));
 		for (int i = 0; i < program_count; i++)
 			check_program(&programs[i], path_of(place, programs[i].name), expected);
 		exit(0);

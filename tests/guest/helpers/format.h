@@ -170,13 +170,17 @@ static inline uint32_t slot_crc(const struct slot_header *s)
 	return ~crc32c_update(crc, (const uint8_t *)s + crc_at + 4, s->used_bytes - crc_at - 4);
 }
 
+static inline int slot_valid_in(const struct slot_header *s, size_t size)
+{
+	return !memcmp(s->magic, SLOT_MAGIC, 8) && s->version == 1 && s->slot_size == size &&
+	       s->used_bytes >= 128 && s->used_bytes <= s->slot_size && s->crc == slot_crc(s);
+}
+
 static inline int slot_valid(const struct image *image, const struct slot_header *s)
 {
 	Elf64_Shdr *sh = find_bitmap(image);
 
-	return sh && !memcmp(s->magic, SLOT_MAGIC, 8) && s->version == 1 &&
-	       s->slot_size == sh->sh_size / 2 && s->used_bytes >= 128 &&
-	       s->used_bytes <= s->slot_size && s->crc == slot_crc(s);
+	return sh && slot_valid_in(s, sh->sh_size / 2);
 }
 
 /* The index of the slot in force, or -1. */
