@@ -195,6 +195,8 @@ def virtme_command(
         "rcupdate.rcu_cpu_stall_timeout=120",
         "watchdog_thresh=60",
         "tsc=nowatchdog",
+        # On a busy machine the emulated timer may not tick while the kernel looks, which then panics.
+        "no_timer_check",
         "log_buf_len=4M",
         # Sampled detection of use after free and overruns, at hardly any cost.
         "kfence.sample_interval=100",

@@ -78,7 +78,10 @@ while [ $# -gt 0 ]; do
 		shift
 		;;
 	--no-build) build= ;;
-	--quick) quick=yes ;;
+	--quick)
+		quick=yes
+		if [ $runner != guest.py ]; then args+=("$1"); fi
+		;;
 	--debug)
 		tree=$("$SCRIPTS/test-kernel.sh" debug)
 		module="module-debug"
