@@ -49,6 +49,7 @@ qemu-test: check-env ## the guest tests, or those in TESTS=
 
 test-crash: check-env ## power cuts while bitmaps are written (QUICK=1: a few)
 	@scripts/crash-test.sh $(if $(QUICK),--quick)
+
 test-arm64: check-env ## Debian's arm64 kernels, with pages of 4 and 16 KiB, under emulation
 	@scripts/arm64-test.sh
 

@@ -13,7 +13,7 @@
 . "$(dirname "$0")/lib.sh"
 
 # What they cover together: every part of the module.
-QUICK=(failed-allocations train-and-prefetch libraries filesystems endings reload window)
+QUICK=(failed-allocations reload train-and-prefetch filesystems endings window attribute folder)
 
 quick=
 if [ "${1:-}" = --quick ]; then

@@ -18,7 +18,8 @@ COMPLAINTS = re.compile(
     | scheduling\ while\ atomic | sleeping\ function\ called
     | KASAN: | KFENCE: | KCSAN: | UBSAN: | kmemleak:.*new\ suspected
     | refcount_t: | list_(add|del)\ corruption | [Bb]ad\ (page|rss-counter)
-    | __kmem_cache_shutdown | rust_kernel:\ panicked | double\ free | use-after-free
+    | __kmem_cache_shutdown | rust_kernel:\ panicked | double\ free
+    | (?<!double-/)use-after-free  # (RCU says at boot that it looks for "double-/use-after-free")
     | EXT4-fs\ error | XFS.*([Cc]orruption|metadata\ I/O\ error) | BTRFS\ (error|critical)
     """,
     re.VERBOSE,

@@ -67,8 +67,14 @@ pub(crate) fn run(file: &File, bitmap: Bitmap<'_>, from: u64, budget: &mut Budge
     let mut outcome = Outcome::default();
     page_cache::plugged(|| {
         for run in Plan::new(bitmap, 0, limits).starting_at(from) {
-            let pages = u64::from(run.pages);
-            if mapping.is_cached(run.first, pages) {
+            let left = u64::from(budget.pages);
+            if left == 0 {
+                break;
+            }
+            // What comes is paid for, not only what is named.
+            let (first, pages) = page_cache::whole(run.first, run.pages.into());
+            let pages = pages.min(left);
+            if mapping.is_cached(first, pages) {
                 outcome.wanted = outcome.wanted.saturating_add(u64::from(run.wanted));
                 outcome.cached = outcome.cached.saturating_add(pages);
                 continue;
@@ -78,13 +84,13 @@ pub(crate) fn run(file: &File, bitmap: Bitmap<'_>, from: u64, budget: &mut Budge
                 break;
             }
             outcome.wanted = outcome.wanted.saturating_add(u64::from(run.wanted));
-            let cached = mapping.cached(run.first, pages).min(pages);
+            let cached = mapping.cached(first, pages).min(pages);
             outcome.cached = outcome.cached.saturating_add(cached);
             outcome.asked = outcome.asked.saturating_add(pages.saturating_sub(cached));
             outcome.runs = outcome.runs.saturating_add(1);
             budget.runs = budget.runs.saturating_sub(1);
-            budget.pages = budget.pages.saturating_sub(run.pages);
-            if ask(file, run.first, pages, longest).is_err() {
+            budget.pages = u32::try_from(left.saturating_sub(pages)).unwrap_or(0);
+            if ask(file, first, pages, longest).is_err() {
                 // What one run may not, the next one may not either.
                 break;
             }

@@ -37,6 +37,7 @@ GOOD = """\
 [    3.0] EXT4-fs (vda): mounted filesystem r/w with ordered data mode.
 [    3.0] PM: genpd: Disabling unused power domains
 [    3.0] tsc: Marking TSC unstable due to clocksource watchdog
+[    0.0] rcu: 	RCU callback double-/use-after-free debug is enabled.
 [    3.0] kfence: initialized - using 2097152 bytes for 255 objects
 [    3.0] debug: DEBUG: all is well
 """

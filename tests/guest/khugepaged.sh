@@ -15,10 +15,7 @@
 . "$(dirname "$0")/lib.sh"
 
 eager=/sys/kernel/mm/transparent_hugepage/khugepaged
-if [ ! -e $eager ]; then
-	echo 'SKIP this kernel has no khugepaged'
-	exit
-fi
+[ -e $eager ] || skip 'this kernel has no khugepaged'
 for setting in scan_sleep_millisecs alloc_sleep_millisecs; do
 	put_back $eager/$setting
 	echo 10 >$eager/$setting

@@ -9,7 +9,10 @@
 use super::{
     super::{
         format::{
-            slot::BuildId,
+            slot::{
+                BuildId,
+                SlotHeader, //
+            },
             MAX_SLOT, //
         },
         stats::{
@@ -83,15 +86,19 @@ impl Folder {
             let is_newest = updated(&loaded)? >= updated(&stored.loaded)?;
             Ok(is_newest.then_some((slots, index, loaded)))
         });
-        if let Ok(Some((slots, index, loaded))) = current {
-            return Ok(Target {
-                file,
-                slots,
-                current: Some((index, loaded)),
-            });
+        match current {
+            Ok(Some((slots, index, loaded))) => {
+                return Ok(Target {
+                    file,
+                    slots,
+                    current: Some((index, loaded)),
+                });
+            }
+            // It may be sound.
+            Err(refusal) if refusal == Reason::ReadError.into() => return Err(refusal.into()),
+            // Nothing in it is of use, such as after a power cut when it was made.
+            Ok(None) | Err(_) => drop(file),
         }
-        // Nothing in it is of use, such as after a power cut when it was made.
-        drop(file);
         let size = stored.loaded.slot()?.header().slot_size as usize;
         Ok(Target {
             file: self.open(&build_id, OpenFor::Anew).map_err(write_error)?,
@@ -141,7 +148,7 @@ fn updated(loaded: &Loaded) -> Result<u64, Refusal> {
 /// The slots that fill `file`, of the program of `stored`.
 fn slots_of(file: &File, stored: &Stored) -> Result<Slots, Refusal> {
     let size = usize::try_from(Inode::of(file).size() / 2).unwrap_or(usize::MAX);
-    if size > MAX_SLOT {
+    if !(SlotHeader::SIZE..=MAX_SLOT).contains(&size) {
         return Err(Reason::BadSection.into());
     }
     Ok(Slots::new(0, size, stored.identity))

@@ -56,6 +56,9 @@ impl Slots {
     }
 
     /// Reads the slot in force and says which one it is.
+    ///
+    /// The older slot takes the place of a newer one that is no good, but not of one that cannot be
+    /// read now: whoever writes beside it would write over what is sound.
     pub(crate) fn read(&self, file: &File) -> Result<(usize, Loaded), Refusal> {
         let mut headers = [[0; SlotHeader::SIZE]; 2];
         for (index, bytes) in headers.iter_mut().enumerate() {
@@ -64,7 +67,8 @@ impl Slots {
         let [first, second] = &headers;
         let order = slot::order([first, second], self.size, &self.identity)?;
         self.read_slot(file, &order.newest).or_else(|refusal| {
-            let older = order.older.ok_or(refusal)?;
+            let is_bad = matches!(refusal, Refusal::Format(_));
+            let older = order.older.filter(|_| is_bad).ok_or(refusal)?;
             self.read_slot(file, &older).map_err(|_| refusal)
         })
     }

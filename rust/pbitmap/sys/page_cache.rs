@@ -63,6 +63,14 @@ pub(crate) fn will_need(file: &File, first: u64, pages: u64) -> Result {
     to_result(unsafe { bindings::vfs_fadvise(file.as_ptr(), offset, len, WILL_NEED) })
 }
 
+/// `pages` pages from `first` on, and those that come with them: the others of the kernel's pages.
+pub(crate) fn whole(first: u64, pages: u64) -> (u64, u64) {
+    const REST: u64 = (1 << KERNEL_PAGE_ORDER) - 1;
+    let start = first & !REST;
+    let end = first.saturating_add(pages).saturating_add(REST) & !REST;
+    (start, end.saturating_sub(start))
+}
+
 /// The first and the last page of the kernel that `pages` pages from `first` on lie in; [`None`] if
 /// they are none, or too many.
 fn kernel_pages(first: u64, pages: u64) -> Option<(usize, usize)> {

@@ -77,13 +77,11 @@ impl Pool {
         if JOBS.load(Relaxed) >= MAX_JOBS {
             return Err(EBUSY);
         }
-        let queued = KBox::new(
-            Queued {
-                work: Opaque::zeroed(),
-                job: ManuallyDrop::new(job),
-            },
-            GFP_KERNEL,
-        )?;
+        // Without memory the job is dropped, which it would not be inside.
+        let queued = KBox::new_uninit(GFP_KERNEL)?.write(Queued {
+            work: Opaque::zeroed(),
+            job: ManuallyDrop::new(job),
+        });
         JOBS.fetch_add(1, Relaxed);
         let queued = KBox::into_raw(queued);
         let cpu = bindings::wq_misc_consts_WORK_CPU_UNBOUND as i32;

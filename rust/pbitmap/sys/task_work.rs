@@ -49,13 +49,11 @@ struct Queued<T> {
 ///
 /// `ENOMEM`, or `ESRCH` if current is past the point in its exit where works are done.
 pub(crate) fn on_return<T: OnReturn>(work: T, _waiter: &Waiter) -> Result {
-    let queued = KBox::new(
-        Queued {
-            head: Opaque::zeroed(),
-            work: ManuallyDrop::new(work),
-        },
-        GFP_KERNEL,
-    )?;
+    // Without memory the work is dropped, which it would not be inside.
+    let queued = KBox::new_uninit(GFP_KERNEL)?.write(Queued {
+        head: Opaque::zeroed(),
+        work: ManuallyDrop::new(work),
+    });
     let queued = KBox::into_raw(queued);
     // SAFETY: Nobody else knows of the box yet.
     let head = unsafe { (*queued).head.get() };

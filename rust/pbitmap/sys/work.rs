@@ -54,7 +54,9 @@ impl<T: Run> Chore<T> {
         try_pin_init!(Self {
             // INVARIANT: Initialized here.
             work <- Opaque::ffi_init(|work: *mut bindings::delayed_work| {
-                // SAFETY: The memory is there and pinned; name and key are static.
+                // Of another class than the work: it is held in interrupts.
+                let timer_key = kernel::static_lock_class!();
+                // SAFETY: The memory is there and pinned; name and keys are static.
                 unsafe {
                     bindings::init_work_with_key(
                         &raw mut (*work).work,
@@ -68,7 +70,7 @@ impl<T: Run> Chore<T> {
                         Some(bindings::delayed_work_timer_fn),
                         bindings::TIMER_IRQSAFE,
                         name.as_char_ptr(),
-                        key.as_ptr(),
+                        timer_key.as_ptr(),
                     );
                 }
             }),

@@ -7,7 +7,8 @@
  *	                                 ROOT is the program's root directory
  *	fail-nth -i N MODULE.ko          of this task, while it inserts the module; the
  *	                                 status is 0, or the error's number
- *	fail-nth -w N                    of each of the kernel's worker threads, from now on
+ *	fail-nth -w N                    of each of the kernel's worker threads, from now on;
+ *	                                 prints the number of the youngest
  *
  * N is 0 for none. Which allocations count is set in debugfs (fault-injection.sh).
  */
@@ -59,15 +60,17 @@ static int workers(const char *n)
 {
 	DIR *proc = opendir("/proc");
 	struct dirent *entry;
-	int count = 0;
+	int youngest = 0;
 
 	if (!proc)
 		err(2, "/proc");
 	while ((entry = readdir(proc)))
-		if (isdigit(entry->d_name[0]) && is_worker(entry->d_name))
-			count += set(entry->d_name, n);
-	if (!count)
+		if (isdigit(entry->d_name[0]) && is_worker(entry->d_name) &&
+		    set(entry->d_name, n) && atoi(entry->d_name) > youngest)
+			youngest = atoi(entry->d_name);
+	if (!youngest)
 		errx(2, "no worker thread");
+	printf("%d\n", youngest);
 	return 0;
 }
 
