@@ -64,9 +64,6 @@ use kernel::{
 /// so that several go on at a time.
 const HANDS: usize = 8;
 
-/// Runs that are asked for inline if the device does not say how many requests it takes.
-const INLINE_RUNS: u32 = 32;
-
 /// A crew goes home after so many seconds, whatever is left to read.
 const DEADLINE: u64 = 10;
 
@@ -139,15 +136,16 @@ pub(crate) fn prefetch(launch: &Arc<Launch>, executable: &File, pool: &Pool) -> 
     let Some(root) = Path::root_of(&launch.task) else {
         return total;
     };
-    let background = sysctl::background();
-    let depth = page_cache::queue_depth(executable).map_or(INLINE_RUNS, |depth| depth / 2);
+    let device = prefetch::device_of(executable);
+    let (may_wait, runs) = match sysctl::background() {
+        0 => (true, u32::MAX),
+        1 if device.serves_in_turns() => (true, u32::MAX),
+        1 => (false, device.inline_runs()),
+        _ => (false, 0),
+    };
     let mut budget = Budget {
         pages: sysctl::max_pages(),
-        runs: match background {
-            0 => u32::MAX,
-            1 => depth.max(1),
-            _ => 0,
-        },
+        runs,
     };
     let mut items = KVVec::new();
     let mut later = |file: usize, from: u64| {
@@ -159,7 +157,7 @@ pub(crate) fn prefetch(launch: &Arc<Launch>, executable: &File, pool: &Pool) -> 
         let outcome = if known.path().is_none() {
             prefetch::run(executable, known.wanted(), 0, &mut budget)
         } else {
-            match read_inline(launch, known, &mut walk, background == 0, &mut budget) {
+            match read_inline(launch, known, &mut walk, may_wait, &mut budget) {
                 Some(outcome) => outcome,
                 None => {
                     later(index, 0);

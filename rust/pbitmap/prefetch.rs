@@ -4,9 +4,12 @@
 
 use super::{
     format::bitmap::Bitmap,
-    policy::plan::{
-        Limits,
-        Plan, //
+    policy::{
+        device::Device,
+        plan::{
+            Limits,
+            Plan, //
+        }, //
     },
     stats::Counter,
     sys::{
@@ -46,6 +49,15 @@ pub(crate) struct Outcome {
     pub(crate) rest: Option<u64>,
 }
 
+/// The device that `file` is on.
+pub(crate) fn device_of(file: &File) -> Device {
+    let (requests, rotational) = page_cache::queue_of(file);
+    Device {
+        requests,
+        rotational,
+    }
+}
+
 /// Whether all pages of `bitmap` are cached, or are being read.
 pub(crate) fn is_cached(file: page_cache::Mapping<'_>, bitmap: Bitmap<'_>) -> bool {
     bitmap
@@ -58,7 +70,10 @@ pub(crate) fn is_cached(file: page_cache::Mapping<'_>, bitmap: Bitmap<'_>) -> bo
 pub(crate) fn run(file: &File, bitmap: Bitmap<'_>, from: u64, budget: &mut Budget) -> Outcome {
     let inode = Inode::of(file);
     let limits = Limits {
-        gap_pages: sysctl::gap_pages(),
+        gap_pages: match sysctl::gap_pages() {
+            0 => device_of(file).gap_pages(),
+            pages => pages,
+        },
         max_pages: budget.pages,
         file_pages: inode.size().div_ceil(PAGE_SIZE as u64),
     };

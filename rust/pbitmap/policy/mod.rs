@@ -13,6 +13,7 @@
 )]
 
 pub mod backoff;
+pub mod device;
 pub mod merge;
 pub mod plan;
 pub mod profile;

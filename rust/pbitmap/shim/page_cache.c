@@ -111,11 +111,15 @@ size_t pbm_cached_head(struct file *file, void *to, size_t len)
 	return copied;
 }
 
-/* How many requests the device of @file takes at once; 0 if nobody knows. */
-unsigned int pbm_queue_depth(struct file *file)
+/*
+ * How many requests the device of @file takes at once; 0 if nobody knows. And
+ * whether it turns.
+ */
+unsigned int pbm_queue_depth(struct file *file, bool *rotational)
 {
 	struct block_device *bdev = pbm_mapping(&file->f_path)->host->i_sb->s_bdev;
 
+	*rotational = bdev && bdev_rot(bdev);
 	return bdev ? bdev_get_queue(bdev)->nr_requests : 0;
 }
 

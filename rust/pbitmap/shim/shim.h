@@ -110,7 +110,7 @@ bool pbm_is_cached(struct address_space *mapping, pgoff_t first, unsigned long p
 unsigned long pbm_cached_pages(struct address_space *mapping, pgoff_t first, pgoff_t last);
 bool pbm_is_ready(struct file *file, pgoff_t page);
 size_t pbm_cached_head(struct file *file, void *to, size_t len);
-unsigned int pbm_queue_depth(struct file *file);
+unsigned int pbm_queue_depth(struct file *file, bool *rotational);
 unsigned long pbm_available_pages(void);
 
 bool pbm_fault_find(void);

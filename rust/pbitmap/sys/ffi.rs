@@ -162,7 +162,7 @@ extern "C" {
     ) -> c_ulong;
     pub(super) fn pbm_is_ready(file: *mut bindings::file, page: c_ulong) -> bool;
     pub(super) fn pbm_cached_head(file: *mut bindings::file, to: *mut c_void, len: usize) -> usize;
-    pub(super) fn pbm_queue_depth(file: *mut bindings::file) -> c_uint;
+    pub(super) fn pbm_queue_depth(file: *mut bindings::file, rotational: *mut bool) -> c_uint;
     pub(super) fn pbm_available_pages() -> c_ulong;
 
     pub(super) fn pbm_fault_find() -> bool;

@@ -141,11 +141,13 @@ pub(crate) fn cached_head<'a>(file: &File, buffer: &'a mut [u8]) -> &'a [u8] {
     buffer.get(..copied).unwrap_or_default()
 }
 
-/// How many requests the device under `file` takes at once; [`None`] if nobody knows.
-pub(crate) fn queue_depth(file: &File) -> Option<u32> {
-    // SAFETY: The file is open and so has a superblock.
-    let depth = unsafe { ffi::pbm_queue_depth(file.as_ptr()) };
-    (depth != 0).then_some(depth)
+/// How many requests the device under `file` takes at once, [`None`] if nobody knows, and whether
+/// it is rotational.
+pub(crate) fn queue_of(file: &File) -> (Option<u32>, bool) {
+    let mut rotational = false;
+    // SAFETY: The file is open and so has a superblock; the answer has a place.
+    let depth = unsafe { ffi::pbm_queue_depth(file.as_ptr(), &mut rotational) };
+    ((depth != 0).then_some(depth), rotational)
 }
 
 /// Pages of memory that could be had without swapping.

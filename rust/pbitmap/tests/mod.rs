@@ -14,6 +14,7 @@ mod backoff;
 mod bitmap;
 mod builder;
 mod crc32c;
+mod device;
 mod elf;
 mod layout;
 mod merge;

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Tests of [`policy::device`](super::super::policy::device).
+
+use super::super::policy::device::Device;
+
+const QUEUE: Device = Device {
+    requests: Some(256),
+    rotational: false,
+};
+const CARD: Device = Device {
+    requests: Some(2),
+    rotational: false,
+};
+const DISK: Device = Device {
+    requests: Some(64),
+    rotational: true,
+};
+
+#[cfg_attr(pbitmap_kernel, kernel::macros::kunit_tests(pbitmap_device))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_deep_queue_is_half_used_and_no_hole_is_read() {
+        assert_eq!((QUEUE.gap_pages(), QUEUE.inline_runs()), (0, 128));
+    }
+
+    #[test]
+    fn a_hole_costs_less_than_another_turn() {
+        assert!(CARD.serves_in_turns() && DISK.serves_in_turns() && !QUEUE.serves_in_turns());
+        assert_eq!((CARD.gap_pages(), DISK.gap_pages()), (8, 32));
+    }
+
+    #[test]
+    fn what_is_not_known_is_taken_for_a_queue() {
+        let unknown = Device {
+            requests: None,
+            rotational: false,
+        };
+        assert!(!unknown.serves_in_turns());
+        assert_eq!((unknown.gap_pages(), unknown.inline_runs()), (0, 32));
+    }
+}
