@@ -26,6 +26,7 @@ use super::{
         Identity,
         Inode, //
     },
+    sysctl, //
 };
 use kernel::{
     alloc::AllocError,
@@ -184,10 +185,11 @@ pub(crate) fn wanted_files(
     let Some(choice) = profile::choose(slot, &mode.key()) else {
         return Ok(files);
     };
+    let slurp = sysctl::slurp() != 0;
     for (file, wanted) in choice.files(slot) {
         let mut pages = Pages::empty(wanted.len()).map_err(no_memory)?;
         for (index, word) in pages.words_mut().iter_mut().enumerate() {
-            *word = wanted.word(index);
+            *word = if slurp { u64::MAX } else { wanted.word(index) };
         }
         if file.path().is_empty() {
             if let Some(own) = files.first_mut() {

@@ -54,7 +54,7 @@ knobs! {
     early_fault: c"pbitmap_early_fault" = 1 in 0..=1;
     /// Seconds between two updates of a bitmap; 0: no limit.
     update_interval: c"pbitmap_update_interval" = 0 in 0..=2592000;
-    /// A hole of so many pages between two recorded runs is read as well.
+    /// A hole of so many pages between two recorded runs is read as well. 0: by the device.
     gap_pages: c"pbitmap_gap_pages" = 0 in 0..=1024;
     /// Most pages that one exec reads ahead.
     max_pages: c"pbitmap_max_pages" = 65536 in 0..=1048576;
@@ -64,7 +64,7 @@ knobs! {
     /// How a recording and earlier ones are merged. 0: it replaces them. 1: what any had.
     /// 2: the last ones are kept, and what several had is prefetched.
     merge: c"pbitmap_merge" = 2 in 0..=2;
-    /// 0: all is read inline, at exec. 1: what fits the device's queue is. 2: nothing is.
+    /// 0: all is read inline, at exec. 1: what suits the device is. 2: nothing is.
     background: c"pbitmap_background" = 1 in 0..=2;
     /// Who may have a bitmap updated. 0: who could write the file. 1: also the members of
     /// `update_gid`. 2: whoever may execute it.
@@ -73,6 +73,8 @@ knobs! {
     update_gid: c"pbitmap_update_gid" = 0 in 0..=4294967294;
     /// 1: programs that gain nothing are left alone for a while; 0: each start is treated alike.
     backoff: c"pbitmap_backoff" = 1 in 0..=1;
+    /// 1: of each file that a bitmap knows all pages are read, for comparisons.
+    slurp: c"pbitmap_slurp" = 0 in 0..=1;
 }
 
 /// A path.

@@ -62,4 +62,13 @@ for program in pages pages-pie; do
 		is "$program, early_fault=$early: pages wanted" "$(wc -l <"$WORK/recorded")" "$(delta pages_wanted)"
 		is "$program, early_fault=$early: wanted = cached + read" "$(delta pages_wanted)" "$(delta pages_cached pages_read)"
 	done
+
+	set_sysctl slurp 1
+	resident -e "$file" || fail "$program: could not be dropped from the cache"
+	mark
+	"$file" exit:0
+	settle
+	is "$program, slurp: pages wanted" "$(tool show --json "$file" | sed -n 's/.*"pages_total": *\([0-9]*\).*/\1/p' | head -n 1)" \
+		"$(delta pages_wanted)"
+	set_sysctl slurp 0
 done

@@ -13,7 +13,7 @@
 
 TRACING=/sys/kernel/tracing/events/pbitmap
 SYSCTLS='enabled early_fault update_interval gap_pages max_pages window_ms merge background backoff update_policy
-	update_gid dir'
+	update_gid dir slurp'
 
 names() { ls -d /proc/sys/vm/pbitmap* /sys/kernel/debug/pbitmap $TRACING /sys/module/pbitmap 2>/dev/null; }
 
