@@ -10,6 +10,7 @@ MAKEFLAGS += --no-print-directory
 export KVER
 # What the demo is made of (see scripts/demo.sh), where things are installed.
 export PROGRAM ARGS PACKAGES ONLY REPEAT
+export BENCH_PROGRAMS BENCH_DEVICES BENCH_RIVALS CLOCK JOBS
 export DESTDIR PREFIX
 
 CACHE := $(if $(XDG_CACHE_HOME),$(XDG_CACHE_HOME),$(HOME)/.cache)/pbitmap
@@ -29,6 +30,9 @@ test: check-env ## everything that is tested, closing with "N passed, N failed"
 
 test-debug: check-env ## KASAN, lockdep, kmemleak, failing allocations (QUICK=1: a part)
 	@scripts/debug-test.sh $(if $(QUICK),--quick) $(TESTS)
+
+bench: check-env ## many programs, devices and rivals (hours; QUICK=1: five minutes)
+	@scripts/bench.sh $(if $(QUICK),--quick)
 
 overhead: check-env ## what the module costs programs that gain nothing by it
 	@scripts/overhead.sh
@@ -97,5 +101,5 @@ clean: ## remove what was built in the checkout
 distclean: clean ## and the cache, with the roots and kernels
 	rm -rf --one-file-system "$(CACHE)"
 
-.PHONY: help demo test test-crash test-debug test-suites test-arm64 soak overhead modules tool install \
+.PHONY: help demo test test-crash test-debug test-suites test-arm64 soak bench overhead modules tool install \
 	qemu-test shell kunit clippy fmt fmtcheck fuzz rust-analyzer dkms check-env clean distclean

@@ -7,14 +7,13 @@ scripts/demo.sh calls this inside the root; see there for what a user sets.
 
 import argparse
 import json
-import os
 import shlex
 import shutil
 import sys
-import tomllib
 from pathlib import Path
 
 import harness
+import programs as described
 import table
 from harness import Failed, say
 
@@ -36,49 +35,6 @@ def parse_arguments():
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--require-gain", action="store_true", help="fail if a program gains too little (see shortfalls)")
     return parser.parse_args()
-
-
-def choose(file, only):
-    programs = tomllib.loads(file.read_text())["program"]
-    names = only.split()
-    unknown = set(names) - {program["name"] for program in programs}
-    if unknown:
-        raise Failed(f"no such program in the demo: {', '.join(sorted(unknown))}")
-    return [program for program in programs if not names or program["name"] in names]
-
-
-def in_tree(tree, path):
-    return tree / str(path).lstrip("/")
-
-
-def prepare(options, programs):
-    """The disk's contents: the tree, the programs' inputs, and the tool. The guest annotates: mke2fs leaves out blocks
-    of zeros, and the module rightly writes no bitmap into a hole."""
-    stage = options.work / "stage"
-    shutil.rmtree(stage, ignore_errors=True)
-    # Hard links: the cached tree is only read, never changed.
-    harness.run("cp", "-al", options.tree, stage)
-    for directory in ["dev", "proc", "tmp", "run", "sys"]:
-        shutil.rmtree(stage / directory)
-        (stage / directory).mkdir()
-    for program in programs:
-        place = stage / "bench" / program["name"]
-        place.mkdir(parents=True)
-        environment = {**os.environ, "INPUT": str(place), "KERNEL_SOURCE": str(options.kernel_source)}
-        harness.run("bash", "-euc", program.get("prepare", ":"), env=environment)
-    if options.tool:
-        shutil.copy2(options.tool, stage / "bench/pbitmap-tool")
-    return stage
-
-
-def guest_script(program):
-    command = shlex.join(program["command"])
-    return (
-        f"name={shlex.quote(program['name'])}\n"
-        f"executable={shlex.quote(program['executable'])}\n"
-        f"profile_by={shlex.quote(program.get('profile_by', 'name'))}\n"
-        f'program() {{ "$@" {command}; }}\n'
-    )
 
 
 class Results:
@@ -236,14 +192,15 @@ def shortfalls(programs):
 
 def main():
     options = parse_arguments()
-    programs = choose(options.programs, options.only)
+    programs = described.choose(options.programs, options.only)
     options.work.mkdir(parents=True, exist_ok=True)
 
     say("making the disk image")
     image = options.work / "image.ext4"
-    stage = prepare(options, programs)
+    stage = options.work / "stage"
+    described.prepare(stage, options.tree, programs, options.kernel_source, options.tool)
     # Two more of each executable: a copy, and another while that is annotated.
-    spare = sum(2 * in_tree(stage, program["executable"]).stat().st_size for program in programs)
+    spare = sum(2 * described.in_tree(stage, program["executable"]).stat().st_size for program in programs)
     size = harness.make_image(stage, image, spare)
     shutil.rmtree(stage)
     initramfs = options.work / "initramfs.cpio"
@@ -254,14 +211,14 @@ def main():
         "READ_AHEAD_KB": options.read_ahead_kb,
         "REPEAT": options.repeat,
     }
-    scripts = [(program["name"], guest_script(program)) for program in programs]
+    scripts = [(program["name"], described.guest_script(program)) for program in programs]
     harness.make_initramfs(
         options.work / "initramfs", initramfs, "demo", settings, scripts, options.binaries, options.module
     )
 
     say(f"booting the guest and filling its disk of {size} MB")
     results = Results(options, programs)
-    for kind, value in harness.boot(options.work, image, size, initramfs):
+    for kind, value in harness.boot(options.work, [image], size, initramfs):
         results.add(kind, value)
     image.unlink()
     results.check()

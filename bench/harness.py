@@ -22,7 +22,7 @@ HERE = Path(__file__).resolve().parent
 STARTED = float(os.environ.get("PBITMAP_START", time.time()))
 
 # What the guest's kernel lacks for a null_blk disk with ext4 that is filled from a virtio disk.
-MODULES = ["ext4", "null_blk", "virtio_blk"]
+MODULES = ["ext4", "squashfs", "null_blk", "virtio_blk"]
 MODULE_OPTIONS = {"null_blk": "nr_devices=0"}
 
 
@@ -65,6 +65,13 @@ def make_image(stage, image, spare=0):
     return size
 
 
+def make_squashfs(stage, image):
+    """Writes the directory `stage` as a squashfs; returns its size in MiB."""
+    image.unlink(missing_ok=True)
+    run("mksquashfs", stage, image, "-comp", "zstd", "-noappend", "-quiet", "-no-progress", "-all-time", "0", "-mkfs-time", "0")
+    return image.stat().st_size // 2**20 + 1
+
+
 def _module_files(release):
     """The modules of MODULES with what they depend on, each after what it needs."""
     directory = Path("/lib/modules") / release
@@ -83,11 +90,11 @@ def _module_files(release):
     return [directory / module for module in order]
 
 
-def make_initramfs(place, archive, job, settings, programs, binaries, module):
+def make_initramfs(place, archive, job, settings, programs, binaries, module, extra=()):
     """Packs busybox, the launcher, the guest's scripts and the modules.
 
     `programs` are pairs of a name and a guest script, `binaries` where cargo put the launcher, `module` is pbitmap.ko
-    or None.
+    or None, `extra` are pairs of a place and a file's path or contents.
     """
     shutil.rmtree(place, ignore_errors=True)
     for directory in ["bin", "bench/programs", "modules", "proc", "sys", "dev"]:
@@ -112,6 +119,13 @@ def make_initramfs(place, archive, job, settings, programs, binaries, module):
             (place / f"modules/{number:02}-{name}.options").write_text(MODULE_OPTIONS[name])
     if module:
         shutil.copy(module, place / "bench/pbitmap.ko")
+    for inside, contents in extra:
+        target = place / inside
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if isinstance(contents, Path):
+            shutil.copy(contents, target)
+        else:
+            target.write_text(contents)
     with open(archive, "wb") as target:
         names = subprocess.run(["find", "."], cwd=place, stdout=subprocess.PIPE, check=True)
         subprocess.run(
@@ -119,21 +133,33 @@ def make_initramfs(place, archive, job, settings, programs, binaries, module):
         )
 
 
-def boot(work, image, image_mb, initramfs, timeout=3600):
+# The guest's clock and processor, by the clock's name.
+CLOCKS = {
+    "virtual": [
+        *("-accel", "tcg,tb-size=1024", "-cpu", "max,erms=off,fsrm=off,fsrs=off,fzrm=off,la57=off"),
+        *("-icount", "shift=0,sleep=off"),
+    ],
+    "real": ["-accel", "kvm", "-cpu", "host"],
+}
+
+
+def boot(work, images, image_mb, initramfs, timeout=3600, clock="virtual"):
     """Boots the guest and yields its reports as (kind, JSON value) until it is done."""
     results, log = work / "results", work / "guest.log"
     results.write_bytes(b"")
     _, vmlinuz = kernel()
     command = [
         *("qemu-system-x86_64", "-nodefaults", "-display", "none", "-no-reboot", "-machine", "q35", "-smp", "1"),
-        *("-accel", "tcg,tb-size=1024", "-cpu", "max,erms=off,fsrm=off,fsrs=off,fzrm=off,la57=off", "-icount", "shift=0,sleep=off"),
+        *CLOCKS[clock],
         # The disk's memory is the guest's; the caches get the rest.
         *("-m", f"{image_mb + 1024}M"),
         *("-kernel", vmlinuz, "-initrd", initramfs),
         *("-append", "console=ttyS0 loglevel=4 panic=-1 oops=panic"),
         *("-serial", f"file:{log}", "-serial", f"file:{results}"),
-        *("-drive", f"if=none,id=image,file={image},format=raw,readonly=on", "-device", "virtio-blk-pci,drive=image"),
     ]
+    for number, image in enumerate(images):
+        command += ["-drive", f"if=none,id=image{number},file={image},format=raw,readonly=on"]
+        command += ["-device", f"virtio-blk-pci,drive=image{number}"]
     process = subprocess.Popen([str(part) for part in command], stdin=subprocess.DEVNULL)
     deadline = time.time() + timeout
     try:

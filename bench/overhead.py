@@ -86,7 +86,7 @@ def main():
     profiles = {}
     counters = {}
     kernel = None
-    for kind, value in harness.boot(options.work, image, size, initramfs):
+    for kind, value in harness.boot(options.work, [image], size, initramfs):
         if kind == "loop":
             turn = harness.parse(value)
             turns.setdefault(turn["label"], []).append(turn["ns"])

@@ -5,7 +5,7 @@
 # lib.sh, never run.
 
 # How many unpacked Debians are kept for later demos.
-KEEP_TREES=4
+KEEP_TREES=24
 
 # bench_begin - the root, and a directory of this checkout's own for images.
 # Sets: root work

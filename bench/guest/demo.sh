@@ -89,6 +89,7 @@ whole() {
 	measure cold_whole run $cold --whole "/run/$name.files"
 }
 
+make_disk
 each without
 if [ -e /bench/pbitmap.ko ]; then
 	each annotate

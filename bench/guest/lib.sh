@@ -34,6 +34,12 @@ report_counters() {
 # from the virtio disk that holds the image while it is still infinitely fast, then switched off, slowed down and
 # switched on again: its memory survives that.
 make_disk() {
+	load_modules && fill_disk /dev/vda $IMAGE_MB && set_disk && mount_disk ext4 ||
+		fail "the disk under test could not be made"
+	report kernel "$(uname -r)"
+}
+
+load_modules() {
 	local module
 	mkdir -p /run /disk /mnt
 	mount -t tmpfs run /run
@@ -43,23 +49,44 @@ make_disk() {
 	done
 	mount -t configfs config /sys/kernel/config
 	disk=/sys/kernel/config/nullb/bench
+}
+
+# fill_disk IMAGE MB: a new disk with that image
+fill_disk() {
+	local setting
+	if [ -d $disk ]; then
+		echo 0 >$disk/power && rmdir $disk || return 1
+	fi
 	mkdir $disk
-	for setting in memory_backed=1 blocksize=4096 size=$IMAGE_MB submit_queues=1; do
-		echo ${setting#*=} >$disk/${setting%=*} || return 1
+	for setting in memory_backed=1 blocksize=4096 size="$2" submit_queues=1; do
+		echo "${setting#*=}" >"$disk/${setting%=*}" || return 1
 	done
 	echo 1 >$disk/power
-	bench-launcher fill /dev/vda /dev/bench || return 1
-	echo 0 >$disk/power
-	for setting in irqmode=2 completion_nsec=$((LATENCY_US * 1000)) mbps=$MB_PER_S; do
-		echo ${setting#*=} >$disk/${setting%=*} || return 1
+	bench-launcher fill "$1" /dev/bench
+}
+
+# As slow as LATENCY_US, MB_PER_S, and if they are set DEPTH (requests in flight) and ROTATIONAL say.
+set_disk() {
+	local setting
+	echo 0 >$disk/power || return 1
+	for setting in irqmode=2 completion_nsec=$((LATENCY_US * 1000)) mbps=$MB_PER_S \
+		hw_queue_depth=${DEPTH:-64} rotational=${ROTATIONAL:-0}; do
+		echo "${setting#*=}" >"$disk/${setting%=*}" || return 1
 	done
 	# Its bandwidth timer starts now: on the same grid on which the launcher starts its runs.
 	bench-launcher align 20
 	echo 1 >$disk/power
 	echo $READ_AHEAD_KB >/sys/block/bench/queue/read_ahead_kb
-	mount -t ext4 -o noatime /dev/bench /mnt || return 1
+}
+
+# mount_disk FILESYSTEM
+mount_disk() {
+	mount -t "$1" -o noatime /dev/bench /mnt || return 1
 	mount -t devtmpfs dev /mnt/dev
 	mount -t proc proc /mnt/proc
 	mount -t tmpfs tmp /mnt/tmp
-	report kernel "$(uname -r)"
+}
+
+unmount_disk() {
+	umount /mnt/tmp && umount /mnt/proc && umount /mnt/dev && umount /mnt
 }

@@ -8,6 +8,7 @@ measure() {
 	report_output loop bench-launcher loop --label "$1" --repeat $REPEAT "$2"
 }
 
+make_disk
 cp -a /mnt/true /mnt/true.annotated
 chroot /mnt /bench/pbitmap-tool annotate /true.annotated || fail "true could not be annotated"
 chroot /mnt /bench/pbitmap-tool annotate /loops || fail "loops could not be annotated"

@@ -8,12 +8,15 @@ import sys
 import tempfile
 import tomllib
 import unittest
+import unittest.mock
 
 BENCH = pathlib.Path(__file__).resolve().parents[2] / "bench"
 sys.path.insert(0, str(BENCH))
 
 import any_program  # noqa: E402
+import bench  # noqa: E402
 import demo  # noqa: E402
+import harness  # noqa: E402
 import table  # noqa: E402
 
 
@@ -117,6 +120,60 @@ class Programs(unittest.TestCase):
             self.assertEqual(one["command"][0], one["executable"])
             # scripts/demo.sh finds them by this form.
             self.assertIn(f"packages = {one['packages']}".replace("'", '"'), (BENCH / "programs.toml").read_text())
+
+
+class Cells(unittest.TestCase):
+    def setUp(self):
+        self.out = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
+        self.enterContext(unittest.mock.patch("harness.kernel", lambda: ("7.2", None)))
+
+    def plan(self, *arguments, identity="module"):
+        with unittest.mock.patch("sys.argv", ["bench.py", "--out", str(self.out), "--identity", identity, *arguments]):
+            return bench.Plan(bench.parse_arguments())
+
+    def fill(self, plan):
+        for program in plan.programs:
+            for device, rivals in list(plan.missing(program)):
+                for rival in rivals:
+                    plan.keep(program, device, rival, {"cold_us": 1})
+
+    def test_every_rival_and_device_is_one_cell_of_a_program(self):
+        plan = self.plan("--programs", "git")
+        cells = [rivals for program in plan.programs for _, rivals in plan.missing(program)]
+        self.assertEqual(len(cells), len(plan.devices))
+        self.assertEqual({len(rivals) for rivals in cells}, {len(plan.rivals)})
+
+    def test_what_was_measured_is_not_measured_again(self):
+        self.fill(self.plan("--quick"))
+        plan = self.plan("--quick")
+        self.assertEqual([name for program in plan.programs for name in plan.missing(program)], [])
+
+    def test_another_module_is_measured_again_but_not_what_needs_none(self):
+        self.fill(self.plan("--quick"))
+        plan = self.plan("--quick", identity="another")
+        missing = {rival["name"] for program in plan.programs for _, rivals in plan.missing(program) for rival in rivals}
+        self.assertEqual(missing, {"pbitmap"})
+
+    def test_an_unknown_program_is_named(self):
+        with self.assertRaisesRegex(harness.Failed, "gti"):
+            self.plan("--programs", "git gti")
+
+    def test_the_limit_is_the_slower_of_processor_and_disk_and_one_latency(self):
+        plan = self.plan("--programs", "git", "--devices", "network")
+        measurement = bench.Measurement(plan, plan.programs[0], {"git": None}, lambda: 0)
+        run = {"ns": 9_000_000, "majflt": 1, "reads": 2, "kb_read": 3, "cached_kb": 4}
+        measurement.base = {("network", "warm"): [{"ns": 2_000_000}], ("network", "needed"): [{"kb_read": 1024}]}
+        figures = measurement.figures("network", [run])
+        self.assertEqual((figures["cold_us"], figures["limit_us"]), (9000, 5000 + 500))
+        measurement.base["network", "warm"] = [{"ns": 7_000_000}]
+        self.assertEqual(measurement.figures("network", [run])["limit_us"], 7000 + 500)
+
+    def test_results_are_a_list_of_the_known_cells(self):
+        plan = self.plan("--quick")
+        self.fill(plan)
+        results = bench.write_results(plan)
+        self.assertEqual(len(results), 12)
+        self.assertEqual(results[0], {"program": "clang", "device": "network", "rival": "none", "cold_us": 1})
 
 
 if __name__ == "__main__":

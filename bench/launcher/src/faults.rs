@@ -33,7 +33,7 @@ pub(crate) fn attributed(options: &Options) -> Result<()> {
     )?;
 
     if options.cold {
-        cold::empty_caches(options.settle.as_deref(), options.root.as_deref())?;
+        cold::make_cold(options)?;
     }
     command.forget_output()?;
     cold::line_up()?;

@@ -12,6 +12,10 @@
 //! | `profile.rs` | where the kernel spends the time of a loop of execs |
 //! | `records.rs` | what perf recorded for these two |
 //! | `disk.rs` | the counters of one disk |
+//! | `list.rs` | lists of pages of files, and how they are read ahead |
+//! | `sequence.rs` | what a cold launch brought into the page cache, as such a list |
+//! | `timeline.rs` | when a launch faulted, and when the disk read for it |
+//! | `trace.rs` | what the kernel's tracepoints said for these two |
 //! | `whole.rs` | reading whole files before the program asks for parts of them |
 //! | `fill.rs` | copying the image to the disk under test |
 //! | `cold.rs` | how the guest is made cold, and how a run is lined up with the disk's bandwidth timer |
@@ -23,10 +27,14 @@ mod cold;
 mod disk;
 mod faults;
 mod fill;
+mod list;
 mod profile;
 mod records;
 mod run;
+mod sequence;
 mod sys;
+mod timeline;
+mod trace;
 mod whole;
 
 use std::ffi::OsString;
@@ -41,6 +49,10 @@ usage: bench-launcher run    [OPTION]... PROGRAM [ARGUMENT]...   time a program,
        bench-launcher faults [OPTION]... PROGRAM [ARGUMENT]...   one untimed run: major faults by file
        bench-launcher loop   [OPTION]... PROGRAM [ARGUMENT]...   fork, exec, wait in a loop: one JSON line of times
        bench-launcher profile [OPTION]... PROGRAM [ARGUMENT]...  the same loop: the kernel's time by function
+       bench-launcher sequence [--sorted] [OPTION]... PROGRAM [ARGUMENT]...   one traced run: what pages it brought in
+       bench-launcher timeline [OPTION]... PROGRAM [ARGUMENT]... one traced run: faults and reads
+       bench-launcher residents DIR                              what pages below DIR are cached
+       bench-launcher replay LIST                                have the pages of such a list read
        bench-launcher fill   IMAGE DISK                          copy a disk image to a disk
        bench-launcher align  MILLISECONDS                        sleep to the next multiple of that on the clock
 
@@ -49,7 +61,11 @@ usage: bench-launcher run    [OPTION]... PROGRAM [ARGUMENT]...   time a program,
   --output FILE      where the program's output goes (default /dev/null)
   --cold             empty the caches before each run
   --settle PROGRAM   run this once after emptying the caches
+  --rest SECONDS     sleep after that
   --whole LIST       have the files that LIST names, one a line, read whole before the program, in its time
+  --before COMMAND   run this (words, no shell) first, in the program's time, outside of its root
+  --beside COMMAND   start this then, too, and do not wait for it
+  --until TEXT       the launch is over when the program has printed that; it is told to end then
   --repeat N         how often (default 1)
   --label TEXT       copied into each line
 ";
@@ -61,7 +77,12 @@ pub(crate) struct Options {
     pub(crate) output: PathBuf,
     pub(crate) cold: bool,
     pub(crate) settle: Option<PathBuf>,
+    pub(crate) rest: u64,
     pub(crate) whole: Option<PathBuf>,
+    pub(crate) before: Option<String>,
+    pub(crate) beside: Option<String>,
+    pub(crate) until: Option<String>,
+    pub(crate) sorted: bool,
     pub(crate) repeat: usize,
     pub(crate) label: String,
     pub(crate) command: Vec<OsString>,
@@ -74,7 +95,12 @@ fn parse_options(parser: &mut lexopt::Parser) -> Result<Options> {
         output: PathBuf::from("/dev/null"),
         cold: false,
         settle: None,
+        rest: 0,
         whole: None,
+        before: None,
+        beside: None,
+        until: None,
+        sorted: false,
         repeat: 1,
         label: String::new(),
         command: Vec::new(),
@@ -86,7 +112,12 @@ fn parse_options(parser: &mut lexopt::Parser) -> Result<Options> {
             Long("output") => options.output = parser.value()?.into(),
             Long("cold") => options.cold = true,
             Long("settle") => options.settle = Some(parser.value()?.into()),
+            Long("rest") => options.rest = parser.value()?.parse()?,
             Long("whole") => options.whole = Some(parser.value()?.into()),
+            Long("before") => options.before = Some(parser.value()?.string()?),
+            Long("beside") => options.beside = Some(parser.value()?.string()?),
+            Long("until") => options.until = Some(parser.value()?.string()?),
+            Long("sorted") => options.sorted = true,
             Long("repeat") => options.repeat = parser.value()?.parse()?,
             Long("label") => options.label = parser.value()?.string()?,
             // The program's own options are its own.
@@ -123,6 +154,10 @@ fn main() -> ExitCode {
         Faults(Options),
         Loop(Options),
         Profile(Options),
+        Sequence(Options),
+        Timeline(Options),
+        Residents(PathBuf),
+        Replay(PathBuf),
         Fill(PathBuf, PathBuf),
         Align(u64),
     }
@@ -136,6 +171,10 @@ fn main() -> ExitCode {
             Some("faults") => Work::Faults(parse_options(&mut parser)?),
             Some("loop") => Work::Loop(parse_options(&mut parser)?),
             Some("profile") => Work::Profile(parse_options(&mut parser)?),
+            Some("sequence") => Work::Sequence(parse_options(&mut parser)?),
+            Some("timeline") => Work::Timeline(parse_options(&mut parser)?),
+            Some("residents") => Work::Residents(path(&mut parser)?),
+            Some("replay") => Work::Replay(path(&mut parser)?),
             Some("fill") => Work::Fill(path(&mut parser)?, path(&mut parser)?),
             Some("align") => Work::Align(align(&mut parser)?),
             _ => bail!("no such subcommand: {}", subcommand.to_string_lossy()),
@@ -153,6 +192,10 @@ fn main() -> ExitCode {
         Work::Faults(options) => faults::attributed(&options).context("fault-counting run"),
         Work::Loop(options) => run::looped(&options).context("loop"),
         Work::Profile(options) => profile::profiled(&options).context("profile"),
+        Work::Sequence(options) => sequence::traced(&options, options.sorted).context("traced run"),
+        Work::Timeline(options) => timeline::traced(&options).context("traced run"),
+        Work::Residents(root) => list::residents(&root).context("looking at the page cache"),
+        Work::Replay(list) => list::replay(&list).context("replaying"),
         Work::Fill(image, disk) => fill::fill(&image, &disk).context("filling the disk"),
         Work::Align(milliseconds) => cold::align(milliseconds),
     };

@@ -77,6 +77,49 @@ pub(crate) fn sync() {
     unsafe { libc::sync() }
 }
 
+/// So many bytes are asked for at a time: the kernel reads no more of a request than the device takes at once, and
+/// forgets the rest.
+const REQUEST: u64 = 128 * 1024;
+
+/// Has `length` bytes of the file read from `offset` on, without waiting. What can't be read so, the program will read.
+pub(crate) fn read_ahead(file: &File, offset: u64, length: u64) {
+    let end = offset.saturating_add(length);
+    for offset in (offset..end).step_by(REQUEST as usize) {
+        let length = REQUEST.min(end - offset) as usize;
+        // SAFETY: nothing but numbers goes in.
+        unsafe { libc::readahead(file.as_raw_fd(), offset as libc::off64_t, length) };
+    }
+}
+
+/// Which pages of the first `length` bytes of the file are cached.
+pub(crate) fn resident(file: &File, length: u64) -> Result<Vec<bool>> {
+    let length = length as usize;
+    // SAFETY: a new mapping at an address of the kernel's choice touches nothing that exists.
+    let start = unsafe {
+        libc::mmap(
+            ptr::null_mut(),
+            length,
+            libc::PROT_READ,
+            libc::MAP_SHARED,
+            file.as_raw_fd(),
+            0,
+        )
+    };
+    if start == libc::MAP_FAILED {
+        return Err(last_error("mmap"));
+    }
+    let mut pages = vec![0_u8; length.div_ceil(PAGE)];
+    // SAFETY: that range is mapped, and `pages` has a byte for each page of it.
+    let failed = unsafe { libc::mincore(start, length, pages.as_mut_ptr()) } != 0;
+    let error = last_error("mincore");
+    // SAFETY: this is the whole mapping, and nothing points into it.
+    unsafe { libc::munmap(start, length) };
+    if failed {
+        return Err(error);
+    }
+    Ok(pages.iter().map(|page| page & 1 != 0).collect())
+}
+
 /// How a program ended, and what it used.
 pub(crate) struct Ended {
     status: ExitStatus,
@@ -105,6 +148,15 @@ pub(crate) struct Child {
 impl Child {
     pub(crate) fn pid(&self) -> libc::pid_t {
         self.pid
+    }
+
+    /// Tells it to end.
+    pub(crate) fn terminate(&self) -> Result<()> {
+        // SAFETY: nothing but numbers goes in; the child was not waited for, so that the number is its own.
+        if unsafe { libc::kill(self.pid, libc::SIGTERM) } != 0 {
+            return Err(last_error("kill"));
+        }
+        Ok(())
     }
 
     pub(crate) fn wait(self) -> Result<Ended> {
@@ -181,6 +233,11 @@ impl Command {
 
     /// Starts the program. With a gate, the child waits until the gate's other end is closed before it goes on.
     pub(crate) fn fork(&self, gate: Option<&Gate>) -> Result<Child> {
+        self.fork_to(&self.output, gate)
+    }
+
+    /// Starts the program with what it prints going to `output`.
+    pub(crate) fn fork_to(&self, output: &impl AsRawFd, gate: Option<&Gate>) -> Result<Child> {
         let root = self.root.as_ref().map_or(ptr::null(), |root| root.as_ptr());
         let program = self.argv.first().copied().unwrap_or(ptr::null());
         // SAFETY: the launcher has one thread, so the child finds every lock of the C library free.
@@ -198,8 +255,8 @@ impl Command {
                     if (root.is_null()
                         || (libc::chroot(root) == 0 && libc::chdir(c"/".as_ptr()) == 0))
                         && libc::dup2(self.null.as_raw_fd(), 0) == 0
-                        && libc::dup2(self.output.as_raw_fd(), 1) == 1
-                        && libc::dup2(self.output.as_raw_fd(), 2) == 2
+                        && libc::dup2(output.as_raw_fd(), 1) == 1
+                        && libc::dup2(output.as_raw_fd(), 2) == 2
                     {
                         libc::execve(program, self.argv.as_ptr(), self.envp.as_ptr());
                     }
@@ -219,15 +276,21 @@ pub(crate) struct Gate {
 
 impl Gate {
     pub(crate) fn new() -> Result<Self> {
-        let mut ends = [0; 2];
-        // SAFETY: `ends` has room for the two descriptors.
-        if unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC) } != 0 {
-            return Err(last_error("pipe2"));
-        }
-        // SAFETY: the kernel just made both descriptors, and nobody else owns them.
-        let [waiter, opener] = ends.map(|end| unsafe { OwnedFd::from_raw_fd(end) });
+        let (waiter, opener) = pipe()?;
         Ok(Self { opener, waiter })
     }
+}
+
+/// The end to read from and the end to write to. No program that is started inherits them.
+pub(crate) fn pipe() -> Result<(OwnedFd, OwnedFd)> {
+    let mut ends = [0; 2];
+    // SAFETY: `ends` has room for the two descriptors.
+    if unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC) } != 0 {
+        return Err(last_error("pipe2"));
+    }
+    // SAFETY: the kernel just made both descriptors, and nobody else owns them.
+    let [reader, writer] = ends.map(|end| unsafe { OwnedFd::from_raw_fd(end) });
+    Ok((reader, writer))
 }
 
 /// `struct perf_event_attr` up to and including `sample_max_stack` (PERF_ATTR_SIZE_VER5).

@@ -1,0 +1,340 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+"""Measures every program on every device with every rival, and keeps what it has measured.
+
+scripts/bench.sh calls this inside the root; see there for what a user sets. A cell is a program on a device with a
+rival. Each has a file in build/bench/cells, which holds until something that it was measured with changes.
+"""
+
+import argparse
+import concurrent.futures
+import hashlib
+import json
+import shlex
+import shutil
+import statistics
+import subprocess
+import sys
+import threading
+import time
+import tomllib
+from pathlib import Path
+
+import harness
+import programs as described
+from harness import Failed, say
+
+HERE = Path(__file__).resolve().parent
+# Of which cells the report has a time line.
+TIMELINE_DEVICE = "network"
+TIMELINE_RIVALS = ["none", "pbitmap"]
+# `make bench QUICK=1`.
+QUICK = {"programs": ["clang", "git", "python3", "perl"], "devices": ["network"], "rivals": ["none", "pbitmap", "wrapper"], "repeat": 1}
+
+
+def parse_arguments():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--missing", action="store_true", help="only print the programs with cells to measure, and their packages")
+    parser.add_argument("--report", type=Path, help="bench-report")
+    parser.add_argument("--out", type=Path, default=Path("/src/build/bench"), help="where the results are")
+    parser.add_argument("--work", type=Path, help="where images go; on the trees' file system")
+    parser.add_argument("--binaries", type=Path, help="where bench-launcher is")
+    parser.add_argument("--tool", type=Path, help="pbitmap-tool")
+    parser.add_argument("--module", type=Path, help="pbitmap.ko")
+    parser.add_argument("--kernel-source", type=Path)
+    parser.add_argument("--tree", action="append", default=[], metavar="NAME=DIR", help="an unpacked Debian with a program's packages; the rivals' is 'rivals'")
+    parser.add_argument("--programs", default="", help="only these, separated by blanks")
+    parser.add_argument("--devices", default="")
+    parser.add_argument("--rivals", default="")
+    parser.add_argument("--repeat", type=int)
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--clock", choices=list(harness.CLOCKS), default="virtual")
+    parser.add_argument("--parallel", type=int, default=1)
+    parser.add_argument("--identity", default="", help="what else the figures depend on")
+    parser.add_argument("--command", default="make bench", help="for the report")
+    return parser.parse_args()
+
+
+class Plan:
+    """What is to be measured, and what of it was."""
+
+    def __init__(self, options):
+        table = tomllib.loads((HERE / "bench.toml").read_text())
+        usual = tomllib.loads((HERE / "programs.toml").read_text())
+        quick = QUICK if options.quick else {}
+
+        def choose(what, entries):
+            names = getattr(options, what).split() or quick.get(what) or [entry["name"] for entry in entries]
+            unknown = set(names) - {entry["name"] for entry in entries}
+            if unknown:
+                raise Failed(f"bench.toml has no such {what[:-1]}: {', '.join(sorted(unknown))}")
+            return [entry for entry in entries if entry["name"] in names]
+
+        self.programs = choose("programs", usual["program"] + table["program"])
+        self.devices = choose("devices", table["device"])
+        self.rivals = choose("rivals", table["rival"])
+        self.repeat = options.repeat or quick.get("repeat") or (3 if options.clock == "virtual" else 15)
+        self.options = options
+        self.cells = options.out / "cells"
+        self.cells.mkdir(parents=True, exist_ok=True)
+
+    def key(self, program, device, rival):
+        """Names everything that the figures of a cell depend on."""
+        module = self.options.identity if rival and rival.get("module") else ""
+        parts = [program, device, rival, self.repeat, self.options.clock, harness.kernel()[0], module]
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+    def file(self, program, device, rival):
+        return self.cells / f"{program['name']}.{device['name']}.{rival['name']}.{self.options.clock}.json"
+
+    def known(self, program, device, rival):
+        """A cell's figures, if they were measured as they would be now."""
+        try:
+            cell = json.loads(self.file(program, device, rival).read_text())
+        except (FileNotFoundError, json.JSONDecodeError):
+            return None
+        return cell if cell["key"] == self.key(program, device, rival) else None
+
+    def keep(self, program, device, rival, cell):
+        file = self.file(program, device, rival)
+        partial = file.with_suffix(".part")
+        partial.write_text(json.dumps({"key": self.key(program, device, rival), **cell}) + "\n")
+        partial.rename(file)
+
+    def missing(self, program):
+        """(device, rivals) with cells that are not known."""
+        for device in self.devices:
+            rivals = [rival for rival in self.rivals if not self.known(program, device, rival)]
+            if rivals:
+                yield device, rivals
+
+
+def device_script(device):
+    return (
+        f"LATENCY_US={device['latency_us']} MB_PER_S={device['mb_per_s']} DEPTH={device['depth']}\n"
+        f"ROTATIONAL={int(device.get('rotational', False))} READ_AHEAD_KB={device.get('read_ahead_kb', 128)}\n"
+        f"FILESYSTEM={device.get('filesystem', 'ext4')}\n"
+    )
+
+
+def rival_script(rival):
+    return (
+        f"options={shlex.quote(rival.get('options', ''))}\n"
+        f"module={'yes' if rival.get('module') else ''}\n"
+        f"setup() {{ {rival.get('setup', ':')}; }}\n"
+    )
+
+
+def rival_files(tree):
+    """Debian's vmtouch and preload with their libraries, for the guest's memory."""
+    if not tree:
+        return
+    for place, file in [("bench/vmtouch", "usr/bin/vmtouch"), ("bench/preload", "usr/sbin/preload")]:
+        if (tree / file).exists():
+            yield place, tree / file
+    listed = subprocess.run(
+        ["chroot", tree, "ldd", "/usr/bin/vmtouch", "/usr/sbin/preload"], stdout=subprocess.PIPE, text=True, check=False
+    ).stdout
+    for word in listed.split():
+        if word.startswith("/") and not word.endswith(":"):
+            yield word.lstrip("/"), (tree / word.lstrip("/")).resolve()
+    yield "bench/preload.conf", "[system]\nmapprefix=/mnt/;!/\nexeprefix=/mnt/;!/\n"
+
+
+class Measurement:
+    """One boot: a program with all that is missing of it."""
+
+    def __init__(self, plan, program, trees, rest):
+        self.plan = plan
+        self.program = program
+        self.tree = trees[program["name"]]
+        self.rivals_tree = trees.get("rivals")
+        self.wanted = list(plan.missing(program))
+        self.rest = rest
+        self.base = {}
+        self.runs = {}
+        self.timelines = {}
+
+    def measure(self):
+        options = self.plan.options
+        work = options.work / self.program["name"]
+        work.mkdir(parents=True, exist_ok=True)
+        stage, image, squashfs = work / "stage", work / "image.ext4", work / "image.squashfs"
+        described.prepare(stage, self.tree, [self.program], options.kernel_source, options.tool)
+        executable = described.in_tree(stage, self.program["executable"])
+        size = harness.make_image(stage, image, 3 * executable.stat().st_size)
+        images, squashfs_mb = [image], 0
+        if any(device.get("filesystem") == "squashfs" for device, _ in self.wanted):
+            # (a copy: the file is the cached tree's)
+            copy = executable.with_name(executable.name + ".copy")
+            harness.run("cp", "-a", executable, copy)
+            harness.run(options.tool, "annotate", copy)
+            copy.rename(executable)
+            squashfs_mb = harness.make_squashfs(stage, squashfs)
+            images.append(squashfs)
+        shutil.rmtree(stage)
+        timelines = " ".join(f"{TIMELINE_DEVICE}.{rival}" for rival in TIMELINE_RIVALS)
+        settings = {"IMAGE_MB": size, "SQUASHFS_MB": squashfs_mb, "REPEAT": self.plan.repeat, "TIMELINES": f" {timelines} "}
+        extra = [(f"bench/devices/{device['name']}", device_script(device)) for device, _ in self.wanted]
+        extra += [(f"bench/rivals/{rival['name']}", rival_script(rival)) for rival in self.plan.rivals]
+        cells = "".join(f"{device['name']} {' '.join(rival['name'] for rival in rivals)}\n" for device, rivals in self.wanted)
+        extra += [("bench/cells", cells), *rival_files(self.rivals_tree)]
+        initramfs = work / "initramfs.cpio"
+        script = described.guest_script(self.program) + f"until={shlex.quote(self.program.get('until', ''))}\n"
+        harness.make_initramfs(
+            work / "initramfs", initramfs, "bench", settings, [(self.program["name"], script)],
+            options.binaries, options.module, extra,
+        )
+        try:
+            for kind, value in harness.boot(work, images, max(size, squashfs_mb), initramfs, 4 * 3600, options.clock):
+                self.add(kind, value)
+        finally:
+            shutil.rmtree(work)
+
+    def add(self, kind, value):
+        if kind == "broken":
+            device, rival, why = (value.split(" ", 2) + [""])[:3]
+            self.keep(device, rival, {"failed": why.strip()})
+        if kind not in ("run", "timeline"):
+            return
+        report = harness.parse(value)
+        device, what = report["label"].split(" ")
+        if kind == "timeline":
+            events = {"program": self.program["name"], "device": device, "rival": what}
+            events |= {name: report[name] for name in ("end_us", "events")}
+            self.plan.cells.joinpath(f"{self.program['name']}.{device}.{what}.timeline").write_text(json.dumps(events))
+            return
+        if what in ("warm", "needed"):
+            self.base.setdefault((device, what), []).append(report)
+            return
+        runs = self.runs.setdefault((device, what), [])
+        runs.append(report)
+        if len(runs) == self.plan.repeat:
+            self.keep(device, what, self.figures(device, runs))
+
+    def figures(self, device_name, runs):
+        device = next(device for device in self.plan.devices if device["name"] == device_name)
+        median = lambda runs, field: statistics.median_low(run[field] for run in runs)
+        warm = median(self.base[device_name, "warm"], "ns") / 1000
+        needed_kb = median(self.base[device_name, "needed"], "kb_read")
+        transfer = needed_kb / 1024 / device["mb_per_s"] * 1e6
+        cold = [run["ns"] / 1000 for run in runs]
+        return {
+            "cold_us": round(statistics.median_low(cold)),
+            "warm_us": round(warm),
+            "limit_us": round(max(warm, transfer) + device["latency_us"]),
+            "majflt": median(runs, "majflt"),
+            "reads": median(runs, "reads"),
+            "kb": median(runs, "kb_read"),
+            "cached_kb": median(runs, "cached_kb"),
+            "needed_kb": needed_kb,
+            "samples_us": [round(sample) for sample in cold],
+            "spread_pct": round(100 * (max(cold) - min(cold)) / min(cold), 2),
+        }
+
+    def keep(self, device_name, rival_name, cell):
+        device = next(device for device in self.plan.devices if device["name"] == device_name)
+        rival = next(rival for rival in self.plan.rivals if rival["name"] == rival_name)
+        self.plan.keep(self.program, device, rival, cell)
+        left = self.rest()
+        told = f"{cell['cold_us'] / 1000:,.1f} ms" if "cold_us" in cell else f"not measured: {cell['failed']}"
+        say(f"{self.program['name']:<12} {device_name:<9} {rival_name:<10} {told:>12}  ({left} to go)")
+
+
+def write_results(plan):
+    """The known cells, as the report takes them."""
+    results, timelines = [], []
+    for program in plan.programs:
+        for device in plan.devices:
+            for rival in plan.rivals:
+                cell = plan.known(program, device, rival)
+                if not cell:
+                    continue
+                names = {"program": program["name"], "device": device["name"], "rival": rival["name"]}
+                cell.pop("key")
+                results.append({**names, **cell})
+                file = plan.cells / f"{program['name']}.{device['name']}.{rival['name']}.timeline"
+                if file.exists():
+                    timelines.append(json.loads(file.read_text()))
+    about = {
+        "kernel": harness.kernel()[0],
+        "command": plan.options.command,
+        "date": time.strftime("%Y-%m-%d"),
+        "clock": plan.options.clock,
+        "repeat": plan.repeat,
+        "programs": [
+            {
+                "name": program["name"],
+                "kind": program.get("kind", ""),
+                "command": shlex.join(program["command"]),
+                "end": f"prints \"{program['until']}\"" if "until" in program else "exit",
+            }
+            for program in plan.programs
+        ],
+        "devices": [{"read_ahead_kb": 128, "filesystem": "ext4", **device} for device in plan.devices],
+        "rivals": [{name: rival[name] for name in ("name", "title", "about")} for rival in plan.rivals],
+    }
+    for name, content in [("results", results), ("about", about), ("timelines", timelines)]:
+        (plan.options.out / f"{name}.json").write_text(json.dumps(content, indent=1) + "\n")
+    return results
+
+
+def print_table(plan, results):
+    """Cold starts in milliseconds, a line for each program and device."""
+    names = [rival["name"] for rival in plan.rivals]
+    print(f"\ncold start in ms, median of {plan.repeat}, {plan.options.clock} time, Linux {harness.kernel()[0]}\n")
+    print(f"  {'program':<12} {'device':<9} {'warm':>9} {'limit':>9}" + "".join(f" {name:>10}" for name in names))
+    by_cell = {(result["program"], result["device"], result["rival"]): result for result in results}
+    for program in plan.programs:
+        for device in plan.devices:
+            cells = [by_cell.get((program["name"], device["name"], name), {}) for name in names]
+            told = next((cell for cell in cells if "warm_us" in cell), None)
+            if not told:
+                continue
+            line = f"  {program['name']:<12} {device['name']:<9} {told['warm_us'] / 1000:>9,.1f} {told['limit_us'] / 1000:>9,.1f}"
+            for cell in cells:
+                line += f" {cell['cold_us'] / 1000:>10,.1f}" if "cold_us" in cell else f" {'-':>10}"
+            print(line)
+
+
+def main():
+    options = parse_arguments()
+    plan = Plan(options)
+    missing = [program for program in plan.programs if any(plan.missing(program))]
+    if options.missing:
+        for program in missing:
+            print(program["name"], *program["packages"])
+        return
+    trees = {name: Path(directory) for name, directory in (tree.split("=", 1) for tree in options.tree)}
+    lock = threading.Lock()
+    left = sum(len(rivals) for program in missing for _, rivals in plan.missing(program))
+    say(f"{left} of {len(plan.programs) * len(plan.devices) * len(plan.rivals)} cells to measure; what is measured is kept")
+
+    def rest():
+        nonlocal left
+        with lock:
+            left -= 1
+            return left
+
+    problems = []
+    with concurrent.futures.ThreadPoolExecutor(options.parallel) as pool:
+        measurements = {pool.submit(Measurement(plan, program, trees, rest).measure): program for program in missing}
+        for done in concurrent.futures.as_completed(measurements):
+            if error := done.exception():
+                if not isinstance(error, Failed):
+                    raise error
+                problems.append(f"{measurements[done]['name']}: {error}")
+                say(f"{measurements[done]['name']} could not be measured: {error}")
+    results = write_results(plan)
+    print_table(plan, results)
+    if options.report:
+        print(harness.run(options.report, options.out), end="")
+    if problems:
+        raise Failed(f"{len(problems)} programs could not be measured:\n" + "\n".join(problems))
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except Failed as failure:
+        sys.exit(f"bench: error: {failure}")
