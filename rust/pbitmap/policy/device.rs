@@ -7,7 +7,7 @@
 pub struct Device {
     /// Requests that it takes before it has served one; [`None`] if nobody knows.
     pub requests: Option<u32>,
-    /// It has to turn for each.
+    /// It says that it turns. So does virtio's driver, which is not told.
     pub rotational: bool,
 }
 
@@ -18,6 +18,9 @@ const INLINE_RUNS: u32 = 32;
 /// the hardware takes.
 const FEW_REQUESTS: u32 = 2;
 
+/// No device that turns takes more requests than a disk with a command queue and a scheduler.
+const MOST_REQUESTS: u32 = 64;
+
 /// Holes worth reading, in pages, by `make bench`: 0.3 ms a request, then 8 ms.
 const GAP_IN_TURNS: u32 = 8;
 const GAP_ROTATIONAL: u32 = 32;
@@ -26,15 +29,20 @@ impl Device {
     /// Whether a request waits for the one before it. Then all are best asked for by exec, in their
     /// order: a program that runs meanwhile would only put its own between them.
     pub fn serves_in_turns(self) -> bool {
-        self.rotational
-            || self
-                .requests
-                .is_some_and(|requests| requests <= FEW_REQUESTS)
+        self.turns() || self.takes_at_most(FEW_REQUESTS)
+    }
+
+    fn turns(self) -> bool {
+        self.rotational && self.takes_at_most(MOST_REQUESTS)
+    }
+
+    fn takes_at_most(self, most: u32) -> bool {
+        self.requests.is_some_and(|requests| requests <= most)
     }
 
     /// A hole of so many pages costs less than another request.
     pub fn gap_pages(self) -> u32 {
-        if self.rotational {
+        if self.turns() {
             GAP_ROTATIONAL
         } else if self.serves_in_turns() {
             GAP_IN_TURNS

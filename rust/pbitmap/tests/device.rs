@@ -33,6 +33,16 @@ mod tests {
     }
 
     #[test]
+    fn a_queue_too_deep_for_a_disk_does_not_turn_whatever_it_says() {
+        let virtio = Device {
+            rotational: true,
+            ..QUEUE
+        };
+        assert_eq!((virtio.gap_pages(), virtio.inline_runs()), (0, 128));
+        assert!(!virtio.serves_in_turns());
+    }
+
+    #[test]
     fn what_is_not_known_is_taken_for_a_queue() {
         let unknown = Device {
             requests: None,
