@@ -73,9 +73,12 @@ done
 is 'their statuses' '1 2 3 4 5 6 ' "$statuses"
 
 # A program that was started before insmod, and ends after it.
-"$file" t:0-3 msleep:300 exit:4 &
+mkfifo "$WORK/byte"
+exec 7<>"$WORK/byte"
+"$file" t:0-3 input exit:4 <&7 &
 executes $! "$file"
 module_load
+echo >&7
 wait $!
 is 'started before insmod: status' 4 $?
 settle
