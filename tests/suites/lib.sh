@@ -40,9 +40,9 @@ end_all() {
 # wait, as if this were a fast machine, and some leave children that hold their output.
 # (What is not builtin is slow to start, as the guest's root is the host's.)
 selftests() {
-	local test output text never began limit=60
+	local test output text ended late limit=60
 	output=$(mktemp)
-	exec {never}<> <(:)
+	exec {ended}<> <(:)
 	# shellcheck disable=SC2086 # words
 	if [ -n "${SUITES_ONLY:-}" ]; then set -- $SUITES_ONLY; fi
 	for test; do
@@ -51,11 +51,13 @@ selftests() {
 			# These write all stacks of 128 threads through a socket.
 			if [[ $test == coredump:* ]]; then ulimit -Ss 128; fi
 			debian $SELFTESTS/run_kselftest.sh --override-timeout $limit --test "$test" >>"$output" 2>&1
+			echo >&"$ended"
 		) &
-		began=$SECONDS
-		while kill -0 $! 2>/dev/null && ((SECONDS - began < limit + 5)); do read -rt 0.1 -u "$never"; done
+		late=
+		read -rt $((limit + 5)) -u "$ended" || late=yes
 		end_all
 		wait $!
+		if [ -n "$late" ]; then read -r -u "$ended"; fi
 		text=$(<"$output")
 		printf '%s\n' "$text"
 		if ! [[ $text =~ ok\ [0-9]+\ selftests:\  ]]; then
@@ -109,6 +111,8 @@ suite_ends() {
 
 trap suite_ends EXIT
 ulimit -c unlimited
+# Programs that crash on purpose are no news.
+echo 0 >/proc/sys/debug/exception-trace
 mount -t ext4 "$SCRATCH_DEV" $DEBIAN || exit 1
 mount -t proc proc $DEBIAN/proc
 mount -t sysfs sys $DEBIAN/sys

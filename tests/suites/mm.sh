@@ -14,6 +14,7 @@
 
 # (not there: modules, NUMA nodes, gigabytes in huge pages; too slow: races, and copies
 # of gigabytes)
-without='hmm|vmalloc|kmemleak_dedup|ksm_numa|hugevm|hugetlb|thp|gup_test|migration|compaction'
+without='hmm|vmalloc|kmemleak_dedup|ksm_numa|hugevm|hugetlb'
+without+='|thp|gup_test|migration|compaction|ksm|soft_dirty|userfaultfd'
 # shellcheck disable=SC2046 # words
 selftests $(grep '^mm:' $SELFTESTS/kselftest-list.txt | grep -vE "ksft_($without)\.sh")
