@@ -31,7 +31,7 @@ test: check-env ## everything that is tested, closing with "N passed, N failed"
 test-debug: check-env ## KASAN, lockdep, kmemleak, failing allocations (QUICK=1: a part)
 	@scripts/debug-test.sh $(if $(QUICK),--quick) $(TESTS)
 
-bench: check-env ## many programs, devices and rivals (hours; QUICK=1: five minutes)
+bench: check-env ## many programs, devices and rivals (hours; QUICK=1: a part)
 	@scripts/bench.sh $(if $(QUICK),--quick)
 
 overhead: check-env ## what the module costs programs that gain nothing by it

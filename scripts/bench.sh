@@ -9,7 +9,7 @@
 # in build/bench/cells, so that a run that was cut off goes on where it was; the
 # results are build/bench/results.json and report.md and report.html beside it.
 #
-#   --quick   four programs, one device, three rivals, once each: 5 minutes
+#   --quick   four programs, one device, three rivals, once each
 #
 #   BENCH_PROGRAMS='git perl' BENCH_DEVICES=network BENCH_RIVALS='none pbitmap'
 #             only these; all of everything takes hours
