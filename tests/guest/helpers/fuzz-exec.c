@@ -26,6 +26,8 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <sys/xattr.h>
+
+#include "chance.h"
 #include "counters.h"
 #include "format.h"
 
@@ -38,24 +40,6 @@
 static const char *stats, *enabled, *copy;
 static int verbose, failures, unsteady;
 static int on_disk_size = -1;
-
-/* --- chance --------------------------------------------------------------- */
-
-static uint64_t chance_state;
-
-static uint64_t chance(void)
-{
-	uint64_t z = chance_state += 0x9e3779b97f4a7c15;
-
-	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
-	z = (z ^ z >> 27) * 0x94d049bb133111eb;
-	return z ^ z >> 31;
-}
-
-static uint64_t below(uint64_t limit)
-{
-	return limit ? chance() % limit : 0;
-}
 
 /* --- damage --------------------------------------------------------------- */
 

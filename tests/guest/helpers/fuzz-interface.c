@@ -28,6 +28,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "chance.h"
+
 #define MAX_FILES 32
 #define MAX_TEXT 9000
 #define MAX_PATH 255
@@ -40,22 +42,6 @@ struct knob {
 static struct knob knobs[MAX_FILES];
 static char *shown[MAX_FILES];
 static int knob_count, shown_count, failures, accepted, rejected;
-static uint64_t chance_state;
-
-static uint64_t chance(void)
-{
-	uint64_t z = chance_state += 0x9e3779b97f4a7c15;
-
-	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
-	z = (z ^ z >> 27) * 0x94d049bb133111eb;
-	return z ^ z >> 31;
-}
-
-static uint64_t below(uint64_t limit)
-{
-	return chance() % limit;
-}
-
 static void failed(const char *path, const char *what, const char *text, long n)
 {
 	printf("FAIL %s: %s; %ld bytes '%.60s'\n", path, what, n, text);
