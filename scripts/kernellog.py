@@ -20,7 +20,8 @@ COMPLAINTS = re.compile(
     | refcount_t: | list_(add|del)\ corruption | [Bb]ad\ (page|rss-counter)
     | __kmem_cache_shutdown | rust_kernel:\ panicked | double\ free
     | (?<!double-/)use-after-free  # (RCU says at boot that it looks for "double-/use-after-free")
-    | EXT4-fs\ error | XFS.*([Cc]orruption|metadata\ I/O\ error) | BTRFS\ (error|critical)
+    | EXT4-fs\ error(?!.*Out\ of\ memory)  # (its answer to an allocation that was made to fail)
+    | XFS.*([Cc]orruption|metadata\ I/O\ error) | BTRFS\ (error|critical)
     """,
     re.VERBOSE,
 )

@@ -35,6 +35,7 @@ GOOD = """\
 [    2.0] pbitmap: loading out-of-tree module taints kernel.
 [    2.0] pbitmap: module verification failed: signature and/or required key missing - tainting kernel
 [    3.0] EXT4-fs (vda): mounted filesystem r/w with ordered data mode.
+[    3.0] EXT4-fs error (device vda) in ext4_setattr:6034: Out of memory
 [    3.0] PM: genpd: Disabling unused power domains
 [    3.0] tsc: Marking TSC unstable due to clocksource watchdog
 [    0.0] rcu: 	RCU callback double-/use-after-free debug is enabled.

@@ -46,7 +46,7 @@ while kill -0 $loop_one 2>/dev/null || kill -0 $loop_two 2>/dev/null; do
 		used | recordings | writes) ((${name} += value)) ;;
 		write_failed) ((failures += value)) ;;
 		esac
-	done <"$STATS"
+	done < <(counters)
 	module_unload || broken "reload $reloads: rmmod"
 	insmod "$PBITMAP_KO" || broken "reload $reloads: insmod"
 	plain_recording

@@ -92,7 +92,7 @@ suite_ends() {
 			case $name in
 			execs | armed | used | recordings | writes | write_failed) echo "COUNT $name $value" ;;
 			esac
-		done <$STATS
+		done < <(cat $STATS)
 		for _ in $(seq 100); do
 			rmmod pbitmap 2>/dev/null && break
 			sleep 0.1

@@ -97,11 +97,17 @@ impl Folder {
             // It may be sound.
             Err(refusal) if refusal == Reason::ReadError.into() => return Err(refusal.into()),
             // Nothing in it is of use, such as after a power cut when it was made.
-            Ok(None) | Err(_) => drop(file),
+            Ok(None) | Err(_) => (),
         }
         let size = stored.loaded.slot()?.header().slot_size as usize;
+        let file = if Inode::of(&file).size() == 0 {
+            file
+        } else {
+            drop(file);
+            self.open(&build_id, OpenFor::Anew).map_err(write_error)?
+        };
         Ok(Target {
-            file: self.open(&build_id, OpenFor::Anew).map_err(write_error)?,
+            file,
             slots: Slots::new(0, size, stored.identity),
             current: None,
         })
