@@ -72,6 +72,27 @@ for n in "${running[@]}"; do
 done
 is 'their statuses' '1 2 3 4 5 6 ' "$statuses"
 
+# A program that has faulted in a system call and sleeps in it: rmmod says that it waits for it.
+module_load
+mkfifo "$WORK/full"
+exec 8<>"$WORK/full"
+"$MNT/pages" t:0 flood exit:5 >"$WORK/full" &
+flooding=$!
+executes $flooding "$MNT/pages"
+sleep 1
+rmmod pbitmap &
+removing=$!
+sleep 6
+is 'what rmmod says, waiting' 1 "$(log_since_mark | grep -c 'pbitmap: rmmod waits for 1 programs')"
+head -c $((768 * 4096)) <&8 | sha256sum >"$WORK/flood" &
+wait $flooding
+is 'its status' 5 $?
+wait $removing
+is 'rmmod then' 0 $?
+wait
+expected=$("$PBITMAP_HELPERS/pages" flood | sha256sum)
+is 'what it wrote' "$expected" "$(cat "$WORK/flood")"
+
 # A program that was started before insmod, and ends after it.
 mkfifo "$WORK/byte"
 exec 7<>"$WORK/byte"

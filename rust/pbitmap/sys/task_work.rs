@@ -27,6 +27,9 @@ use kernel::{
     types::Opaque, //
 };
 
+/// After how long the kernel's log says what `rmmod` waits for.
+const PATIENCE_MS: u32 = 3000;
+
 /// How many works are queued or run.
 static PENDING: Atomic<u64> = Atomic::new(0);
 
@@ -196,8 +199,20 @@ impl Waiter {
 }
 
 impl Drop for Waiter {
+    /// A task that faulted inside of a system call and sleeps in it now does its work when the call
+    /// ends. It could be woken, but then the call may do less than was asked for, which is worse for
+    /// a program than `rmmod` that takes long.
     fn drop(&mut self) {
-        while PENDING.load(Acquire) != 0 {
+        let mut waited_ms = 0u32;
+        loop {
+            let pending = PENDING.load(Acquire);
+            if pending == 0 {
+                break;
+            }
+            if waited_ms == PATIENCE_MS {
+                pr_info!("rmmod waits for {pending} programs that sleep in a system call\n");
+            }
+            waited_ms = waited_ms.saturating_add(1);
             // SAFETY: Called from module exit, which may sleep.
             unsafe { bindings::msleep(1) };
         }

@@ -14,6 +14,7 @@
  *	say:TEXT                 print TEXT
  *	exit:N  kill:SIGNAL      end in this way
  *	pause                    sleep until a signal
+ *	flood                    print all the constants, as they are in memory
  *	input                    wait for a byte of standard input
  *	msleep:N                 sleep N milliseconds
  *	thread-exit              start a thread that ends the whole process (status 9)
@@ -231,6 +232,12 @@ static int run(int argc, char **argv)
 			syscall2(__NR_kill, syscall0(__NR_getpid), n);
 		} else if (starts_with(arg, "pause")) {
 			syscall0(__NR_pause);
+		} else if (starts_with(arg, "flood")) {
+			const char *from = rodata_pages, *end = from + RODATA_PAGES * 4096;
+			long written = 1;
+
+			for (; from < end && written > 0; from += written)
+				written = syscall3(__NR_write, 1, from, end - from);
 		} else if (starts_with(arg, "input")) {
 			char byte;
 
