@@ -4,7 +4,7 @@
 
 #![no_main]
 
-#[path = "../checks.rs"]
+#[path = "../checks/mod.rs"]
 #[allow(dead_code, reason = "the other targets use the rest")]
 mod checks;
 

@@ -16,7 +16,7 @@ use pbitmap_core::format::{
     slot::{choose, Identity, Slot},
 };
 
-#[path = "../../../fuzz/checks.rs"]
+#[path = "../../../fuzz/checks/mod.rs"]
 mod checks;
 
 /// The files of one target's corpus, of which there must be at least `minimum`.

@@ -11,7 +11,7 @@ use pbitmap_core::format::{
 };
 use proptest::{collection::vec, prelude::*};
 
-#[path = "../../../fuzz/checks.rs"]
+#[path = "../../../fuzz/checks/mod.rs"]
 mod checks;
 
 /// A number that often is on a boundary.

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Bitmaps, and the reads that they are turned into.
+
+use super::bytes::Bytes;
+use pbitmap_core::{
+    format::bitmap::Bitmap,
+    policy::plan::{Limits, Plan, Run},
+};
+
+/// Compares what a bitmap says about itself with its bits.
+pub(super) fn bitmap(bitmap: &Bitmap<'_>) {
+    let bits: Vec<bool> = (0..bitmap.len()).map(|bit| bitmap.get(bit)).collect();
+    assert_eq!(bitmap.count(), bits.iter().filter(|bit| **bit).count());
+    let mut covered = 0;
+    let mut total = 0;
+    for (first, len) in bitmap.runs() {
+        assert!(first >= covered && len != 0);
+        assert!(bits[covered..first].iter().all(|bit| !bit));
+        assert!(bits[first..first + len].iter().all(|bit| *bit));
+        assert!(bits.get(first + len) != Some(&true));
+        assert_eq!(bitmap.next_set(covered), Some(first));
+        assert_eq!(bitmap.next_clear(first), first + len);
+        covered = first + len;
+        total += len;
+    }
+    assert!(bits[covered..].iter().all(|bit| !bit));
+    assert_eq!(bitmap.next_set(covered), None);
+    assert_eq!(total, bitmap.count());
+}
+
+/// `bytes` are limits and a bitmap.
+pub(crate) fn plan(bytes: &[u8]) {
+    let mut bytes = Bytes(bytes);
+    let limits = Limits {
+        gap_pages: u32::from(bytes.byte()),
+        max_pages: u32::from(bytes.byte()) << (bytes.byte() % 24),
+        file_pages: u64::from(bytes.byte()) << (bytes.byte() % 56),
+    };
+    let first_page = u64::from(bytes.byte()) << (bytes.byte() % 57);
+    let cut = usize::from(bytes.byte());
+    let len = (bytes.0.len() * 8).saturating_sub(cut);
+    let whole = Bitmap::new(bytes.0, len);
+    bitmap(&whole);
+    compare_plan(whole, first_page, limits);
+}
+
+/// Compares a plan with one that is made page by page.
+pub(super) fn compare_plan(bitmap: Bitmap<'_>, first_page: u64, limits: Limits) {
+    let mut expected: Vec<Run> = Vec::new();
+    let mut budget = limits.max_pages;
+    for bit in (0..bitmap.len()).filter(|bit| bitmap.get(*bit)) {
+        let Some(page) = first_page.checked_add(bit as u64) else {
+            break;
+        };
+        if page >= limits.file_pages {
+            break;
+        }
+        if let Some(run) = expected.last_mut() {
+            let hole = page - run.first - u64::from(run.pages);
+            let pages = page - run.first + 1;
+            if hole <= u64::from(limits.gap_pages) && pages <= u64::from(budget) {
+                run.pages = u32::try_from(pages).unwrap();
+                run.wanted += 1;
+                continue;
+            }
+            budget -= run.pages;
+        }
+        if budget == 0 {
+            break;
+        }
+        expected.push(Run {
+            first: page,
+            pages: 1,
+            wanted: 1,
+        });
+    }
+    let plan: Vec<Run> = Plan::new(bitmap, first_page, limits).collect();
+    assert_eq!(plan, expected);
+    let pages: u64 = plan.iter().map(|run| u64::from(run.pages)).sum();
+    assert!(pages <= u64::from(limits.max_pages));
+}
