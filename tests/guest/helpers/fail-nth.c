@@ -2,9 +2,10 @@
 /*
  * fail-nth - let the Nth allocation fail (Documentation/fault-injection of the kernel).
  *
- *	fail-nth -r ROOT N PROGRAM ARGUMENT...
+ *	fail-nth -r ROOT -e FILE N PROGRAM ARGUMENT...
  *	                                 of this task, from just before execve() to its end;
- *	                                 ROOT is the program's root directory
+ *	                                 ROOT is the program's root directory, FILE is
+ *	                                 dropped from memory first
  *	fail-nth -i N MODULE.ko          of this task, while it inserts the module; the
  *	                                 status is 0, or the error's number
  *	fail-nth -w N                    of each of the kernel's worker threads, from now on;
@@ -23,6 +24,7 @@
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+#include "cache.h"
 
 static int open_of(const char *task, const char *name, int flags)
 {
@@ -87,11 +89,13 @@ static int insert(const char *n, const char *module)
 	return error;
 }
 
-static void run(const char *root, const char *n, char **command)
+static void run(const char *root, const char *file, const char *n, char **command)
 {
 	/* (there may be no /proc in the new root) */
 	int fd = open_of("thread-self", "fail-nth", O_WRONLY);
 
+	if (cache_evict(file))
+		errx(2, "%s: pages stay in the cache", file);
 	if (fd < 0 || chroot(root) || chdir("/"))
 		err(2, "%s", root);
 	if (write(fd, n, strlen(n)) < 0)
@@ -106,7 +110,7 @@ int main(int argc, char **argv)
 		return insert(argv[2], argv[3]);
 	if (argc == 3 && !strcmp(argv[1], "-w"))
 		return workers(argv[2]);
-	if (argc < 5 || strcmp(argv[1], "-r"))
-		errx(2, "usage: fail-nth -r ROOT N PROGRAM ARGUMENT... | -i N MODULE | -w N");
-	run(argv[2], argv[3], argv + 4);
+	if (argc < 7 || strcmp(argv[1], "-r") || strcmp(argv[3], "-e"))
+		errx(2, "usage: fail-nth -r ROOT -e FILE N PROGRAM ARGUMENT... | -i N MODULE | -w N");
+	run(argv[2], argv[4], argv[5], argv + 6);
 }
