@@ -151,6 +151,7 @@ class Measurement:
         self.rivals_tree = trees.get("rivals")
         self.wanted = list(plan.missing(program))
         self.rest = rest
+        self.files_kb = None
         self.base = {}
         self.runs = {}
         self.timelines = {}
@@ -180,7 +181,8 @@ class Measurement:
         cells = "".join(f"{device['name']} {' '.join(rival['name'] for rival in rivals)}\n" for device, rivals in self.wanted)
         extra += [("bench/cells", cells), *rival_files(self.rivals_tree)]
         initramfs = work / "initramfs.cpio"
-        script = described.guest_script(self.program) + f"until={shlex.quote(self.program.get('until', ''))}\n"
+        script = described.guest_script(self.program)
+        script += f"until={shlex.quote(self.program.get('until', ''))} display={'yes' if self.program.get('display') else ''}\n"
         harness.make_initramfs(
             work / "initramfs", initramfs, "bench", settings, [(self.program["name"], script)],
             options.binaries, options.module, extra,
@@ -195,6 +197,8 @@ class Measurement:
         if kind == "broken":
             device, rival, why = (value.split(" ", 2) + [""])[:3]
             self.keep(device, rival, {"failed": why.strip()})
+        if kind == "files":
+            self.files_kb = int(value)
         if kind not in ("run", "timeline"):
             return
         report = harness.parse(value)
@@ -228,6 +232,7 @@ class Measurement:
             "kb": median(runs, "kb_read"),
             "cached_kb": median(runs, "cached_kb"),
             "needed_kb": needed_kb,
+            "files_kb": self.files_kb,
             "samples_us": [round(sample) for sample in cold],
             "spread_pct": round(100 * (max(cold) - min(cold)) / min(cold), 2),
         }
@@ -243,7 +248,7 @@ class Measurement:
 
 def write_results(plan):
     """The known cells, as the report takes them."""
-    results, timelines = [], []
+    results, timelines, files_kb = [], [], {}
     for program in plan.programs:
         for device in plan.devices:
             for rival in plan.rivals:
@@ -252,6 +257,7 @@ def write_results(plan):
                     continue
                 names = {"program": program["name"], "device": device["name"], "rival": rival["name"]}
                 cell.pop("key")
+                files_kb[program["name"]] = cell.pop("files_kb", None) or files_kb.get(program["name"])
                 results.append({**names, **cell})
                 file = plan.cells / f"{program['name']}.{device['name']}.{rival['name']}.timeline"
                 if file.exists():
@@ -268,6 +274,7 @@ def write_results(plan):
                 "kind": program.get("kind", ""),
                 "command": shlex.join(program["command"]),
                 "end": f"prints \"{program['until']}\"" if "until" in program else "exit",
+                "files_kb": files_kb.get(program["name"]),
             }
             for program in plan.programs
         ],
