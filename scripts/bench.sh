@@ -4,8 +4,9 @@
 # Usage: bench.sh [--quick]
 #
 # Measures cold starts of many programs on several devices with the module, with
-# nothing, and with every rival (bench/bench.toml), in a guest whose clock counts
-# instructions (bench/README.md). `make bench` calls this. What is measured is kept
+# nothing, and with every rival (bench/bench.toml), and how what the module costs
+# grows (bench/costs.py), in a guest whose clock counts instructions
+# (bench/README.md). `make bench` calls this. What is measured is kept
 # in build/bench/cells, so that a run that was cut off goes on where it was; the
 # results are build/bench/results.json and report.md and report.html beside it.
 #
@@ -13,6 +14,7 @@
 #
 #   BENCH_PROGRAMS='git perl' BENCH_DEVICES=network BENCH_RIVALS='none pbitmap'
 #             only these; all of everything takes hours
+#   BENCH_PARTS=costs   only the costs; BENCH_PARTS=starts only the starts
 #   REPEAT=3  cold starts of each cell; the median counts
 #   CLOCK=real   the machine's own time, with KVM (then REPEAT is 15)
 #   JOBS=2    guests at a time (default: one for each processor, two at most, as
@@ -41,7 +43,7 @@ report=$(bench_in_root bash -euc '
 if [ "${CLOCK:-virtual}" = real ] && [ ! -w /dev/kvm ]; then
 	die "CLOCK=real needs KVM" "without it 'make bench' counts instructions, which holds on any machine"
 fi
-options=("${quick[@]}" --programs "${BENCH_PROGRAMS:-}" --devices "${BENCH_DEVICES:-}" --rivals "${BENCH_RIVALS:-}"
+options=("${quick[@]}" --parts "${BENCH_PARTS:-}" --programs "${BENCH_PROGRAMS:-}" --devices "${BENCH_DEVICES:-}" --rivals "${BENCH_RIVALS:-}"
 	--clock "${CLOCK:-virtual}" --identity "$(key "$(sha256sum <"$work/pbitmap.ko")")")
 if [ -n "${REPEAT:-}" ]; then options+=(--repeat "$REPEAT"); fi
 bench() { bench_in_root python3 /src/bench/bench.py "${options[@]}" "$@"; }

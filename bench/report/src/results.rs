@@ -37,6 +37,15 @@ pub(crate) struct About {
     pub(crate) programs: Vec<Program>,
     pub(crate) devices: Vec<Device>,
     pub(crate) rivals: Vec<Rival>,
+    pub(crate) overheads: Option<Overheads>,
+}
+
+/// What the module costs where it gains nothing, in percent of the time without it.
+#[derive(Clone, Copy, Deserialize)]
+pub(crate) struct Overheads {
+    pub(crate) unannotated_pct: f64,
+    pub(crate) annotated_warm_pct: f64,
+    pub(crate) exit_pct: f64,
 }
 
 #[derive(Clone, Copy, Deserialize, Eq, PartialEq)]
