@@ -24,9 +24,13 @@ unsafe fn number(argument: *const c_char) -> usize {
         .unwrap_or(0)
 }
 
-/// `bench-touch FILE PAGES SECONDS`. The C library's start-up code calls this.
+/// `bench-touch FILE PAGES SECONDS`.
+///
+/// # Safety
+///
+/// The C library's start-up code calls this, with so many arguments.
 #[no_mangle]
-pub extern "C" fn main(count: c_int, arguments: *const *const c_char) -> c_int {
+pub unsafe extern "C" fn main(count: c_int, arguments: *const *const c_char) -> c_int {
     if count != 4 {
         return 2;
     }
