@@ -37,7 +37,8 @@ QUICK = {"parts": ["starts"], "programs": ["clang", "git", "python3", "perl"], "
 
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--missing", action="store_true", help="only print the programs with cells to measure, and their packages")
+    parser.add_argument("--missing", action="store_true", help="only print the programs with cells to measure, and rivals, with their packages")
+    parser.add_argument("--no-measuring", action="store_true", help="only write the report of what was measured")
     parser.add_argument("--report", type=Path, help="bench-report")
     parser.add_argument("--out", type=Path, default=Path("/src/build/bench"), help="where the results are")
     parser.add_argument("--work", type=Path, help="where images go; on the trees' file system")
@@ -322,10 +323,15 @@ def print_table(plan, results):
 def main():
     options = parse_arguments()
     plan = Plan(options)
+    if options.no_measuring:
+        plan.parts = []
     missing = [program for program in plan.programs if any(plan.missing(program))]
     if options.missing:
         for program in missing:
             print(program["name"], *program["packages"])
+        rivals = {package for rival in plan.rivals for package in rival.get("packages", [])}
+        if missing and rivals:
+            print("rivals", *sorted(rivals))
         return
     trees = {name: Path(directory) for name, directory in (tree.split("=", 1) for tree in options.tree)}
     lock = threading.Lock()
