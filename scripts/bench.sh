@@ -40,8 +40,8 @@ bench_build
 say "building the report"
 # shellcheck disable=SC2016 # expanded inside
 report=$(bench_in_root bash -euc '
-	cargo build --quiet --release --locked -p bench-report >&2
-	echo "$CARGO_TARGET_DIR/release/bench-report"')
+	cargo build --quiet --locked -p bench-report >&2
+	echo "$CARGO_TARGET_DIR/debug/bench-report"')
 if [ "${CLOCK:-virtual}" = real ] && [ ! -w /dev/kvm ]; then
 	die "CLOCK=real needs KVM" "without it 'make bench' counts instructions, which holds on any machine"
 fi
