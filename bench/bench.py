@@ -28,6 +28,7 @@ from harness import Failed, say
 
 HERE = Path(__file__).resolve().parent
 # Of which cells the report has a time line.
+TIMELINE_PROGRAMS = ["git", "python3", "clang"]
 TIMELINE_DEVICE = "network"
 TIMELINE_RIVALS = ["none", "pbitmap"]
 PARTS = ["starts", "costs"]
@@ -187,7 +188,8 @@ class Measurement:
             squashfs_mb = harness.make_squashfs(stage, squashfs)
             images.append(squashfs)
         shutil.rmtree(stage)
-        timelines = " ".join(f"{TIMELINE_DEVICE}.{rival}" for rival in TIMELINE_RIVALS)
+        lined = self.program["name"] in TIMELINE_PROGRAMS
+        timelines = " ".join(f"{TIMELINE_DEVICE}.{rival}" for rival in TIMELINE_RIVALS if lined)
         settings = {"IMAGE_MB": size, "SQUASHFS_MB": squashfs_mb, "REPEAT": self.plan.repeat, "TIMELINES": f" {timelines} "}
         extra = [(f"bench/devices/{device['name']}", device_script(device)) for device, _ in self.wanted]
         extra += [(f"bench/rivals/{rival['name']}", rival_script(rival)) for rival in self.plan.rivals]

@@ -202,19 +202,6 @@ impl Results {
             .iter()
             .filter(|rival| rival.name != NONE && rival.name != OURS)
     }
-
-    /// How many of the results are of something that `about.json` does not name, and so appear nowhere.
-    pub(crate) fn strangers(&self) -> usize {
-        let about = &self.about;
-        self.starts
-            .values()
-            .filter(|start| {
-                !(about.programs.iter().any(|it| it.name == start.program)
-                    && about.devices.iter().any(|it| it.name == start.device)
-                    && about.rivals.iter().any(|it| it.name == start.rival))
-            })
-            .count()
-    }
 }
 
 /// The content of a file of the directory, if it is there.
