@@ -82,6 +82,8 @@ def measure(work, options):
         if kind != "cost":
             continue
         report = harness.parse(value)
+        if not (report.get("ns") or report.get("kb")):
+            raise harness.Failed(f"nothing was measured: {value}")
         plot, curve, place = report["label"].split(" ")
         numbers = [ns / 1000 for ns in report["ns"]] if "ns" in report else report["kb"]
         figures.setdefault(plot, {}).setdefault(curve, {}).setdefault(int(place), []).extend(numbers)

@@ -146,7 +146,6 @@ crowds recorded
 set_knob window_ms 0 # recorded until the end
 memory recorded
 set_knob window_ms 1
-set_knob backoff 1
 writes
 unload
 

@@ -66,6 +66,13 @@ try perl 5 /usr/bin/perl -e 'use POSIX; print floor(2.5)'
 try python3 6 "$(realpath /usr/bin/python3)" -I -B -c 'import json, sqlite3; print(json.dumps([1]))'
 try vim 4 /usr/bin/vim.tiny --version
 try busybox 1 /usr/bin/busybox echo static
+
+# Its main thread has ended, and has no root any more, when its page tables are read.
+cp -p "$MNT$(realpath /usr/bin/python3)" "$MNT/usr/bin/threads"
+try 'a second thread that ends last' 6 /usr/bin/threads -I -B -c 'import os, threading, time
+threading.Thread(target=time.sleep, args=(60,), daemon=True).start()
+os._exit(0)'
+
 recorded_files "$MNT/usr/bin/git" | sed 's/^/        /'
 holds 'the loader is recorded' grep -q ld-linux <(recorded_files "$MNT/usr/bin/git")
 holds 'the C library is recorded' grep -q libc.so.6 <(recorded_files "$MNT/usr/bin/git")
