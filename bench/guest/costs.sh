@@ -32,8 +32,9 @@ set_knob() {
 	echo "$2" >"/proc/sys/vm/pbitmap_$1"
 }
 
-# train COMMAND...: until nothing new is recorded and the module records every eighth start
-train() {
+# warm COMMAND...: the first starts read, map and allocate what later ones find. With the module, nothing new is
+# recorded after them, and it looks at every eighth start only.
+warm() {
 	local start
 	for start in 1 2 3 4 5 6 7 8 9 10 11 12; do
 		"$@" >/run/printed || fail "$* does not run"
@@ -47,9 +48,8 @@ execs() {
 	measure "exec $1 $2" loop --repeat "$REPEAT" "/mnt/$3"
 }
 
-# In pages of a file without blocks: they are in memory, and hold zeros.
 exits() {
-	measure "exit $1 $2" exits --output /run/printed --repeat $((REPEAT / 10)) "/mnt/touch.$2" /mnt/data "$2" 0
+	measure "exit $1 $2" exits --output /run/printed --repeat $((REPEAT / 10)) "/mnt/touch.$2" "/mnt/data.$2" "$2" 0
 }
 
 # crowds CURVE
@@ -58,7 +58,7 @@ crowds() {
 	for count in $CROWDS; do
 		# Three times, as the first of all finds nothing prepared.
 		for turn in 1 2 3; do
-			measure "crowd $1 $count" crowd --repeat "$count" /mnt/touch.1000 /mnt/data 1000 0
+			measure "crowd $1 $count" crowd --repeat "$count" /mnt/touch.1000 /mnt/data.1000 1000 0
 		done
 	done
 }
@@ -74,8 +74,10 @@ memory() {
 		for turn in 1 2 3 4; do
 			sleep 1
 			before=$(free_kb)
-			for number in $(seq $MEMORY_COUNT); do
-				"/mnt/touch.$pages" /mnt/data "$pages" 20 >/dev/null &
+			number=0
+			while [ $number -lt "$MEMORY_COUNT" ]; do
+				"/mnt/touch.$pages" "/mnt/data.$pages" "$pages" 20 >/dev/null &
+				number=$((number + 1))
 			done
 			sleep 10
 			echo "{\"label\": \"memory $1 $pages\", \"kb\": [$(((before - $(free_kb)) * 1000 / MEMORY_COUNT))]}" >/run/memory
@@ -97,9 +99,9 @@ writes() {
 		echo 1 >events/pbitmap/pbitmap_write/enable
 		for turn in 1 2 3 4 5; do
 			# One that differs comes between, so that each is worth writing.
-			"/mnt/touch.$pages" /mnt/data $((pages / 2)) 0 >/dev/null
+			"/mnt/touch.$pages" "/mnt/data.$pages" $((pages / 2)) 0 >/dev/null
 			sleep 1
-			"/mnt/touch.$pages" /mnt/data "$pages" 0 >/dev/null
+			"/mnt/touch.$pages" "/mnt/data.$pages" "$pages" 0 >/dev/null
 			sleep 1
 		done
 		echo 0 >events/pbitmap/enable
@@ -119,15 +121,19 @@ make_disk
 mount -t tracefs trace /sys/kernel/tracing 2>/dev/null
 # Where things land at random decides how many page tables a fork copies: 1 % of an exec, the same for a whole turn.
 echo 0 >/proc/sys/kernel/randomize_va_space
-truncate -s 256M /mnt/data
+# Files without blocks: they are in memory, and hold zeros.
+for pages in $PAGES; do truncate -s $((pages * 4))K "/mnt/data.$pages"; done
 annotate true true.annotated
 annotate small small.annotated
 for pages in $PAGES; do annotate touch "touch.$pages" --slot-size 128K; done
+# What is read and mapped in large pieces costs less, and becomes so as time goes by.
+echo never >/sys/kernel/mm/transparent_hugepage/enabled
 sync
 echo 3 >/proc/sys/vm/drop_caches
-cat /mnt/* >/dev/null
 
 # Without the module.
+warm /mnt/true
+for pages in $PAGES; do warm "/mnt/touch.$pages" "/mnt/data.$pages" "$pages" 0; done
 execs unloaded 1 true
 for pages in $PAGES; do exits unloaded "$pages"; done
 crowds unloaded
@@ -135,9 +141,9 @@ memory unloaded
 
 # With it: exec beside more and more annotated programs.
 load
-train /mnt/true.annotated
-train /mnt/small.annotated
-for pages in $PAGES; do train "/mnt/touch.$pages" /mnt/data "$pages" 0; done
+warm /mnt/true.annotated
+warm /mnt/small.annotated
+for pages in $PAGES; do warm "/mnt/touch.$pages" "/mnt/data.$pages" "$pages" 0; done
 for pages in $PAGES; do exits calm "$pages"; done
 crowds calm
 set_knob backoff 0
@@ -153,7 +159,7 @@ load
 for count in $PROGRAMS; do
 	measure "copies annotated $count" copies --repeat "$count" /mnt/small.annotated
 	measure "again annotated $count" copies --repeat "$count" /mnt/small.annotated
-	train /mnt/true.annotated
+	warm /mnt/true.annotated
 	execs unannotated "$count" true
 	execs annotated "$count" true.annotated
 done
