@@ -183,7 +183,7 @@ class Measurement:
             # (a copy: the file is the cached tree's)
             copy = executable.with_name(executable.name + ".copy")
             harness.run("cp", "-a", executable, copy)
-            harness.run(options.tool, "annotate", copy)
+            harness.run(options.tool, "annotate", "--profile-by", self.program.get("profile_by", "name"), copy)
             copy.rename(executable)
             squashfs_mb = harness.make_squashfs(stage, squashfs)
             images.append(squashfs)

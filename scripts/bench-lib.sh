@@ -95,6 +95,7 @@ bench_make_tree() {
 	rm -rf --one-file-system "$new"
 	mkdir -p "$CACHE/tmp" "$CACHE/logs"
 	# (java's packages fail where they cannot link their manual pages)
+	# shellcheck disable=SC2016 # expanded by mmdebstrap
 	if ! mmdebstrap --variant=essential --mode=root --include="${packages%,}" \
 		--dpkgopt=force-unsafe-io "${options[@]}" \
 		--essential-hook='mkdir -p "$1/usr/share/man/man1"' \

@@ -136,7 +136,7 @@ begin_module() {
 	if [ $on_disk = ext4 ]; then
 		if [ ! -e "/mnt$executable.annotated" ]; then
 			cp -a "/mnt$executable" "/mnt$executable.annotated" &&
-				chroot /mnt /bench/pbitmap-tool annotate "$executable.annotated" >/run/said 2>&1 ||
+				chroot /mnt /bench/pbitmap-tool annotate --profile-by "$profile_by" "$executable.annotated" >/run/said 2>&1 ||
 				fail "$executable could not be annotated: $(tail -n 2 /run/said)"
 		fi
 		mv "/mnt$executable" "/mnt$executable.plain" && mv "/mnt$executable.annotated" "/mnt$executable" || return 1
