@@ -90,7 +90,7 @@ memory() {
 # writes: from when the page tables were read to when the bitmap is on the disk, by the module's own tracepoints
 writes() {
 	local pages turn
-	cd /sys/kernel/tracing
+	cd /sys/kernel/tracing || fail "tracing cannot be had"
 	echo mono >trace_clock
 	set_knob merge 0
 	for pages in $PAGES; do
