@@ -82,7 +82,10 @@ executes $flooding "$MNT/pages"
 sleep 1
 rmmod pbitmap &
 removing=$!
-sleep 6
+for _ in $(seq 300); do
+	if log_since_mark | grep -q 'pbitmap: rmmod waits for'; then break; fi
+	sleep 0.1
+done
 is 'what rmmod says, waiting' 1 "$(log_since_mark | grep -c 'pbitmap: rmmod waits for 1 programs')"
 head -c $((768 * 4096)) <&8 | sha256sum >"$WORK/flood" &
 wait $flooding
