@@ -10,7 +10,7 @@
 # in build/bench/cells, so that a run that was cut off goes on where it was; the
 # results are build/bench/results.json and report.md and report.html beside it.
 #
-#   --quick   four programs, one device, three rivals, once each
+#   --quick   three programs, one device, three rivals, once each
 #   --report  measures nothing: the report of what there is
 #
 #   BENCH_PROGRAMS='git perl' BENCH_DEVICES=network BENCH_RIVALS='none pbitmap'
