@@ -86,7 +86,7 @@ for _ in $(seq 300); do
 	if log_since_mark | grep -q 'pbitmap: rmmod waits for'; then break; fi
 	sleep 0.1
 done
-is 'what rmmod says, waiting' 1 "$(log_since_mark | grep -c 'pbitmap: rmmod waits for 1 programs')"
+is 'what rmmod says, waiting' 1 "$(log_since_mark | grep -c 'pbitmap: rmmod waits for')"
 head -c $((768 * 4096)) <&8 | sha256sum >"$WORK/flood" &
 wait $flooding
 is 'its status' 5 $?

@@ -204,13 +204,9 @@ impl Drop for Waiter {
     /// a program than `rmmod` that takes long.
     fn drop(&mut self) {
         let mut waited_ms = 0u32;
-        loop {
-            let pending = PENDING.load(Acquire);
-            if pending == 0 {
-                break;
-            }
+        while PENDING.load(Acquire) != 0 {
             if waited_ms == PATIENCE_MS {
-                pr_info!("rmmod waits for {pending} programs that sleep in a system call\n");
+                pr_info!("rmmod waits for programs that sleep in a system call\n");
             }
             waited_ms = waited_ms.saturating_add(1);
             // SAFETY: Called from module exit, which may sleep.
