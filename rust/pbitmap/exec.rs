@@ -35,16 +35,17 @@ use super::{
             Exec,
             Hook, //
         },
-        fault::{
-            Armed,
-            Probe, //
-        },
         file::{
             self,
             Inode,
             Path, //
         },
         pool::Pool,
+        probe::{
+            Armed,
+            Event,
+            Probe, //
+        },
         task_work::Waiter,
         watch::Watch,
         work::Chore, //
@@ -107,10 +108,11 @@ impl Engine {
             ),
             GFP_KERNEL,
         )?;
-        let probe = Probe::new()?;
+        let faults = Probe::new(Event::Fault)?;
+        let reads = Probe::new(Event::Read)?;
         let rester = Arc::pin_init(
             Chore::new(
-                Rester::new(reaper.clone(), probe.clone()),
+                Rester::new(reaper.clone(), [faults.clone(), reads.clone()]),
                 name,
                 kernel::static_lock_class!(),
             ),
@@ -119,7 +121,8 @@ impl Engine {
         let rooms = Rooms {
             reaper,
             sampler,
-            probe,
+            faults,
+            reads,
             rester,
             writer,
             programs,
@@ -134,7 +137,7 @@ impl Engine {
     }
 
     /// Waits for all that execs have set in motion, and undoes it. To be called when the hook is
-    /// gone, and faults are not seen any more.
+    /// gone, and faults and reads are not seen any more.
     ///
     /// Recorders first: no callback runs after that, so that nobody asks for a chore. Then what
     /// was recorded is written, and what has ended is freed.
@@ -146,11 +149,12 @@ impl Engine {
         self.rooms.reaper.stop();
     }
 
-    /// From now on recorders are told of their programs' faults.
+    /// From now on recorders are told of their programs' faults and reads.
     pub(crate) fn arm(&self) -> Result<Armed> {
+        let rooms = &self.rooms;
         Armed::new(
-            self.rooms.probe.clone(),
-            Recorders(self.rooms.reaper.clone()),
+            [rooms.faults.clone(), rooms.reads.clone()],
+            Recorders(rooms.reaper.clone()),
         )
     }
 
@@ -284,6 +288,10 @@ impl Gauges for EngineGauges {
     }
 
     fn faults_watched(&self) -> u64 {
-        self.0.rooms.probe.is_awake().into()
+        self.0.rooms.faults.is_awake().into()
+    }
+
+    fn reads_watched(&self) -> u64 {
+        self.0.rooms.reads.is_awake().into()
     }
 }
