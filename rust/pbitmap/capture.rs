@@ -17,10 +17,15 @@ use super::{
         update::Seen,
         MAX_PATH, //
     },
-    launch,
+    launch::{
+        self,
+        Known, //
+    },
+    metadata,
     pages::Pages,
     reads::Reads,
     sys::{
+        device::Device,
         file::{
             self,
             Identity,
@@ -65,8 +70,8 @@ pub(crate) struct Capture {
 }
 
 impl Capture {
-    /// The files, the executable first, then in the order in which they were mapped, and at the end
-    /// those that were only read.
+    /// The files, the executable first, then in the order in which they were mapped, then metadata,
+    /// and at the end those that were only read.
     pub(crate) fn files(&self) -> Files<'_> {
         Files(self.files.iter())
     }
@@ -127,13 +132,14 @@ pub(crate) fn count(space: &Space<'_>) -> Result<u64> {
 
 /// Reads the page tables of `space`, in which `task` ran `executable` first. [`None`] if that is
 /// not mapped: then the exec failed, or another program followed. Build ids are looked for in files
-/// that are not `known`. What was read is taken out of `reads`.
+/// that are not `known`. What was read is taken out of `reads`; `wanted` is what was to be had ready.
 pub(crate) fn capture(
     space: &Space<'_>,
     executable: Identity,
     task: &Task,
     known: impl Fn(&Inode) -> bool,
     reads: Option<&Reads>,
+    wanted: &[Known],
 ) -> Result<Option<Capture>> {
     let areas;
     let mut found: KVVec<Found<'_>> = KVVec::new();
@@ -182,7 +188,7 @@ pub(crate) fn capture(
         }
     }
     let mut read = reads.map(Reads::take).unwrap_or_default();
-    for file in &mut read {
+    for file in &mut read.files {
         let mapped = found
             .iter_mut()
             .find(|mapped| mapped.inode.identity() == file.inode);
@@ -225,7 +231,22 @@ pub(crate) fn capture(
         };
         files.push(touched, GFP_KERNEL)?;
     }
-    for file in read {
+    let device = reads
+        .and(place.as_ref())
+        .and_then(|executable| Device::of_path(executable));
+    if let Some(device) = device {
+        for part in metadata::needed(&device, &read.metadata, wanted.iter())? {
+            let mut path = KVec::new();
+            path.extend_from_slice(part.name.as_bytes(), GFP_KERNEL)?;
+            let touched = Touched {
+                path,
+                identity: metadata::identity_of(&device),
+                pages: part.pages,
+            };
+            files.push(touched, GFP_KERNEL)?;
+        }
+    }
+    for file in read.files {
         if file.pages.bitmap().count() == 0 || files.len() >= MAX_FILES {
             continue;
         }

@@ -31,6 +31,7 @@ use super::{
     store,
     sys::{
         cred,
+        device::Device,
         exec::{
             Exec,
             Hook, //
@@ -242,7 +243,8 @@ impl Engine {
         exec: &Exec<'_>,
         launch: &Arc<Launch>,
     ) -> Result<Arc<Watch<Recorder>>, Refusal> {
-        Recorder::watch(exec.mm(), launch.clone(), &self.rooms)
+        let device = Device::of(exec.file()).map(|device| device.key());
+        Recorder::watch(exec.mm(), launch.clone(), device, &self.rooms)
             .map_err(|_| Reason::NoRecorder.into())
     }
 }

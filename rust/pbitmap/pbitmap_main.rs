@@ -14,7 +14,7 @@
 //! [`early_fault`] and [`mapper`] map them.
 //!
 //! Up, when the start is over or the program ends: [`recorder`] has [`capture`] read the page
-//! tables, and add what [`reads`] has seen; [`writeback`] takes what is new back to the [`store`]; [`access`] says whether it may.
+//! tables, and add what [`reads`] has seen, [`metadata`] too; [`writeback`] takes what is new back to the [`store`]; [`access`] says whether it may.
 //! [`programs`] remembers whether it was worth it.
 //!
 //! [`format`] and [`policy`] know nothing of the kernel and are shared with the tool; [`sys`] knows
@@ -49,6 +49,7 @@ mod exec;
 pub mod format;
 mod launch;
 mod mapper;
+mod metadata;
 mod mode;
 mod pages;
 pub mod policy;

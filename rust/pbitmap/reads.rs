@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The files that a program reads, which its page tables do not show.
+//! What a program reads and its page tables do not show: files, and blocks of metadata.
 //!
 //! The [probe](super::sys::probe) tells of each read that a recorded program does, by the inode and
 //! the pages. Of an inode that is not known yet current looks for the file on its way out of the
@@ -12,6 +12,12 @@
 //! Files that were opened for writing too, or that are on a filesystem whose files are not read
 //! ahead. And what not everybody may read: whoever may read the program may read its bitmap, and
 //! there the path, which is data rather than a part of the program.
+//!
+//! # Metadata
+//!
+//! Looking files up, and finding their blocks, makes the filesystem read blocks of its device, each
+//! of which comes to the page cache of the device on the way. Those that the program's own tasks
+//! bring are noted; what becomes of them is in [`metadata`](super::metadata).
 //!
 //! # Lock order
 //!
@@ -28,6 +34,7 @@ use super::{
     launch,
     pages::Pages,
     sys::{
+        device,
         file::{
             self,
             Identity,
@@ -86,9 +93,14 @@ impl ReadFile {
     }
 }
 
+/// Runs of blocks that are noted; a folder or a table of inodes is one or a few.
+const MAX_RUNS: usize = 128;
+
 struct State {
     waiting: [Option<Read>; MAX_WAITING],
     files: KVVec<KBox<ReadFile>>,
+    /// Pages of the device: the first and one past the last of each run.
+    metadata: KVVec<(u64, u64)>,
     /// The recording is over.
     is_over: bool,
 }
@@ -96,20 +108,41 @@ struct State {
 /// What one program reads.
 #[pin_data]
 pub(crate) struct Reads {
+    /// The one under the program's filesystem.
+    device: Option<device::Key>,
     #[pin]
     state: RawSpinLock<State>,
 }
 
 impl Reads {
-    /// Nothing yet.
-    pub(crate) fn new() -> impl PinInit<Self> {
-        pin_init!(Self {
+    /// Nothing yet, of a program on `device`.
+    pub(crate) fn new(device: Option<device::Key>) -> impl PinInit<Self, Error> {
+        try_pin_init!(Self {
+            device,
             state <- new_raw_spinlock!(State {
                 waiting: [None; MAX_WAITING],
                 files: KVVec::new(),
+                metadata: KVVec::with_capacity(MAX_RUNS, GFP_KERNEL)?,
                 is_over: false,
             }),
-        })
+        }? Error)
+    }
+
+    /// Notes that pages of a device came to memory.
+    pub(crate) fn note_added(&self, device: device::Key, first: u64, pages: u64) {
+        if self.device != Some(device) {
+            return;
+        }
+        let end = first.saturating_add(pages);
+        let mut state = self.state.lock();
+        if state.is_over {
+            return;
+        }
+        match state.metadata.last_mut() {
+            Some((_, last)) if *last == first => *last = end,
+            // Those for which there is no room are read as before.
+            _ => drop(state.metadata.push_within_capacity((first, end))),
+        }
     }
 
     /// Notes a read. Says whether its file is to be looked for, with [`Reads::find_files`].
@@ -172,12 +205,24 @@ impl Reads {
             .fold(0, u64::saturating_add)
     }
 
-    /// The files, in the order in which they were read first. More are not recorded.
-    pub(crate) fn take(&self) -> KVVec<KBox<ReadFile>> {
+    /// What there is. More is not recorded.
+    pub(crate) fn take(&self) -> Taken {
         let mut state = self.state.lock();
         state.is_over = true;
-        core::mem::take(&mut state.files)
+        Taken {
+            files: core::mem::take(&mut state.files),
+            metadata: core::mem::take(&mut state.metadata),
+        }
     }
+}
+
+/// What a program has read.
+#[derive(Default)]
+pub(crate) struct Taken {
+    /// The files, in the order in which they were read first.
+    pub(crate) files: KVVec<KBox<ReadFile>>,
+    /// Runs of pages of the device: the first and one past the last.
+    pub(crate) metadata: KVVec<(u64, u64)>,
 }
 
 impl State {

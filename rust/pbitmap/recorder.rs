@@ -32,6 +32,7 @@ use super::{
         Refusal, //
     },
     sys::{
+        device,
         file::Inode,
         mm::Space,
         probe::Probe,
@@ -116,10 +117,11 @@ const UNTIL_EXIT: u32 = 0;
 const ADAPTIVE: u32 = 1;
 
 impl Recorder {
-    /// Records the program that will run in `mm`.
+    /// Records the program that will run in `mm`, with metadata that is on `device`.
     pub(crate) fn watch(
         mm: &MmWithUser,
         launch: Arc<Launch>,
+        device: Option<device::Key>,
         rooms: &Arc<Rooms>,
     ) -> Result<Arc<Watch<Self>>> {
         let began = time::milliseconds();
@@ -133,7 +135,7 @@ impl Recorder {
         };
         let reads = match sysctl::reads() {
             0 => None,
-            _ => Some(KBox::pin_init(Reads::new(), GFP_KERNEL)?),
+            _ => Some(KBox::pin_init(Reads::new(device), GFP_KERNEL)?),
         };
         let with_reads = reads.is_some();
         let recorder = Self {
@@ -193,8 +195,15 @@ impl Recorder {
         // An exec that failed ends with another file or none, or before the program ran.
         let known = |inode: &Inode| launch.file(inode).is_some();
         let reads = self.reads.as_deref();
-        let captured = capture::capture(space, launch.executable, &launch.task, known, reads)
-            .map_err(|_| Reason::NoRecorder)?;
+        let captured = capture::capture(
+            space,
+            launch.executable,
+            &launch.task,
+            known,
+            reads,
+            &launch.files,
+        )
+        .map_err(|_| Reason::NoRecorder)?;
         let Some(capture) = captured else {
             return Ok(None);
         };
@@ -321,6 +330,12 @@ impl Watcher for Recorder {
 
     fn read(&self, read: &Read) -> bool {
         self.reads.as_deref().is_some_and(|reads| reads.note(read))
+    }
+
+    fn added(&self, device: device::Key, first: u64, pages: u64) {
+        if let Some(reads) = &self.reads {
+            reads.note_added(device, first, pages);
+        }
     }
 
     fn find_files(&self) {

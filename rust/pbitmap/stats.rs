@@ -150,6 +150,8 @@ named! {
         LibraryChanged = "library_changed",
         /// A library that the caller may not read.
         LibraryUnreadable = "library_unreadable",
+        /// Metadata of another filesystem than the one that the program is on now.
+        MetadataChanged = "metadata_changed",
         /// A library on, or behind, a filesystem that may not answer.
         LibraryFilesystem = "library_filesystem",
     }

@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # Files that a program reads, rather than maps, are recorded with it: those that
-# everybody may read, the pages that were read. The next cold start has them in
-# memory before it asks. A machine on which nothing is recorded is not looked at.
+# everybody may read, the pages that were read; and so is the metadata that has to
+# be read for it. The next cold start has all of that in memory before it asks. A
+# machine on which nothing is recorded is not looked at.
 #
 # needs: module tool
 # smp: 1
@@ -13,6 +14,7 @@
 . "$(dirname "$0")/lib.sh"
 
 module_load
+set_sysctl reads 1
 scratch_mount
 mkdir -p "$MNT/data/deep/er"
 mount_at "$MNT/proc" -t proc none
@@ -63,13 +65,21 @@ is "$case: the runs" '100 3 190 1' "$(tool show --pages --file "$d/part" "$progr
 is "$case: pages of a small file" 1 "$(pages_of deep/er/small)"
 is "$case: check" 0 "$(status_of tool check "$program")"
 
-case=second
-cold
-mark
-run "${items[@]}"
-at_most "$case: bytes that came from the disk, $first before" 65536 "$fetched"
-is "$case: refused" 0 "$(delta 'refused_*')"
+metadata_of() { recorded_files "$program" | awk '/^metadata:/ { sum += $2 } END { print sum + 0 }'; }
+
+is "$case: pages that are wanted of all, as the tool says" 0 "$(status_of tool show "$program")"
+at_least "$case: pages of metadata" 3 "$(metadata_of)"
+at_most "$case: pages of metadata" 200 "$(metadata_of)"
+for round in second third; do
+	case=$round
+	cold
+	mark
+	run "${items[@]}"
+	at_most "$case: bytes that came from the disk, $first before" 4096 "$fetched"
+	is "$case: refused" 0 "$(delta 'refused_*')"
+done
 is "$case: of the pages that were wanted, not touched" 0 "$(delta waste)"
+note "pages of metadata: $(metadata_of)"
 
 case='all in memory'
 mark
@@ -77,6 +87,34 @@ run "${items[@]}"
 is "$case: bytes that came from the disk" 0 "$fetched"
 is "$case: pages asked for" 0 "$(delta pages_read)"
 is "$case: unchanged" 1 "$(delta unchanged)"
+at_least "$case: pages of metadata, as before" 3 "$(metadata_of)"
+
+case='metadata alone'
+put_reader names
+names=()
+for i in $(seq 0 15 285); do
+	mkdir -p "$files/folders/$i"
+	touch "$files/folders/$i/file"
+	names+=("s:$d/folders/$i/file")
+done
+names+=("n:$d/folders/0" "n:$d/folders")
+cold
+run "${names[@]}"
+before=$fetched
+at_least "$case: bytes that came from the disk" $((20 * 4096)) "$before"
+cold
+run "${names[@]}"
+at_most "$case: bytes that came from the disk the second time, $before before" 4096 "$fetched"
+set_sysctl background 2
+cold
+run "${names[@]}"
+at_most "$case: bytes that came from the disk, if threads read, $before before" $((before / 4)) "$fetched"
+set_sysctl background 1
+cold
+set_sysctl reads 0
+run "${names[@]}"
+set_sysctl reads 1
+at_least "$case: bytes that came from the disk when it is switched off" $((before / 2)) "$fetched"
 
 case='in threads'
 put_reader threads
@@ -144,6 +182,45 @@ set_sysctl reads 0
 run "${items[@]}"
 set_sysctl reads 1
 is "$case: files recorded" '-' "$(recorded_files "$program" | cut -d' ' -f1 | xargs)"
+
+# What somebody wrote who may write the program.
+forge() { # RECORDS-ARGUMENT...
+	cp "$PBITMAP_HELPERS/reads" "$MNT/forged"
+	annotate --profile-by none --slot-size 1M "$MNT/forged"
+	records "${@:1:$#-1}" "$MNT/forged" "${@: -1}" || broken "records $*"
+	program=$MNT/forged
+	cold
+	mark
+}
+last=$(($(blockdev --getsize64 "$SCRATCH_DEV") / 4096 / 512 - 1))
+case='forged: a part of the device'
+forge -p 512 "metadata:1=$SCRATCH_DEV"
+run s:/data
+is "$case: refused" 0 "$(delta 'refused_*')"
+at_least "$case: pages in memory" 512 "$(resident -c "$SCRATCH_DEV")"
+case='forged: its end'
+forge -p 512 "metadata:$last=$SCRATCH_DEV"
+run s:/data
+is "$case: refused" 0 "$(delta 'refused_*')"
+case='forged: after its end'
+forge -p 512 "metadata:9999999999999=$SCRATCH_DEV"
+run s:/data
+is "$case: refused" 0 "$(delta 'refused_*')"
+at_most "$case: pages in memory" 300 "$(resident -c "$SCRATCH_DEV")"
+case='forged: a hundred times the same'
+forge -n 100 -p 512 "metadata:1=$SCRATCH_DEV"
+run s:/data
+at_most "$case: pages in memory" $((1024 + 300)) "$(resident -c "$SCRATCH_DEV")"
+case='forged: larger than a part'
+forge -p 1024 "metadata:1=$SCRATCH_DEV"
+run s:/data
+at_most "$case: pages in memory" 300 "$(resident -c "$SCRATCH_DEV")"
+case='forged: another filesystem'
+mkfs.ext4 -q -F "$EXTRA_DEV" 64M
+forge -p 512 "metadata:1=$EXTRA_DEV"
+run s:/data
+is "$case: refused" 1 "$(delta refused_metadata_changed)"
+at_most "$case: pages in memory" 300 "$(resident -c "$SCRATCH_DEV")"
 
 case='the module goes meanwhile'
 put_reader loops

@@ -59,6 +59,14 @@ struct pbm_read {
 	unsigned long last;
 };
 
+/* The device that a filesystem with a UUID is on. */
+struct pbm_device {
+	struct file *file;
+	struct address_space *mapping;
+	u64 size;
+	u8 uuid[16];
+};
+
 /* Whose cgroups and I/O priority a read counts for. */
 struct pbm_payer {
 	struct mem_cgroup *memcg;
@@ -124,6 +132,9 @@ size_t pbm_cached_head(struct file *file, void *to, size_t len);
 unsigned int pbm_queue_depth(struct file *file, bool *rotational);
 unsigned long pbm_available_pages(void);
 
+bool pbm_device(const struct path *path, struct pbm_device *out);
+bool pbm_is_used_by_filesystem(const struct pbm_device *device, pgoff_t page);
+
 bool pbm_fault_find(void);
 bool pbm_fault_register(void);
 void pbm_fault_unregister(void);
@@ -169,6 +180,9 @@ void pbm_exec(const struct pbm_exec *exec);
 void pbm_fault(struct mm_struct *mm, unsigned long addr);
 /* for a read by a task of such an address space, with preemption off, */
 void pbm_read(struct mm_struct *mm, const struct pbm_read *read);
+/* for pages of a device that such a task brings to the page cache, likewise, */
+void pbm_added(struct mm_struct *mm, const struct address_space *device, pgoff_t first,
+	       unsigned long pages);
 /* and to fill a file in debugfs, whose data is @m->private. */
 int pbm_debugfs_show(struct seq_file *m, void *unused);
 

@@ -64,6 +64,16 @@ pub(super) struct Read {
     pub(super) last: c_ulong,
 }
 
+/// `struct pbm_device`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(super) struct Device {
+    pub(super) file: *mut bindings::file,
+    pub(super) mapping: *mut bindings::address_space,
+    pub(super) size: u64,
+    pub(super) uuid: [u8; 16],
+}
+
 /// `struct pbm_payer`.
 #[repr(C)]
 pub(super) struct Payer {
@@ -142,11 +152,7 @@ extern "C" {
         len: c_int,
         is_public: *mut bool,
     ) -> c_int;
-    pub(super) fn pbm_open_file(
-        dev: u64,
-        ino: u64,
-        generation: u32,
-    ) -> *mut bindings::file;
+    pub(super) fn pbm_open_file(dev: u64, ino: u64, generation: u32) -> *mut bindings::file;
     pub(super) fn kernel_file_open(
         path: *const bindings::path,
         flags: c_int,
@@ -180,6 +186,9 @@ extern "C" {
     pub(super) fn pbm_cached_head(file: *mut bindings::file, to: *mut c_void, len: usize) -> usize;
     pub(super) fn pbm_queue_depth(file: *mut bindings::file, rotational: *mut bool) -> c_uint;
     pub(super) fn pbm_available_pages() -> c_ulong;
+
+    pub(super) fn pbm_device(path: *const bindings::path, out: *mut Device) -> bool;
+    pub(super) fn pbm_is_used_by_filesystem(device: *const Device, page: c_ulong) -> bool;
 
     pub(super) fn pbm_fault_find() -> bool;
     pub(super) fn pbm_fault_register() -> bool;

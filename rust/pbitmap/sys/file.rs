@@ -150,7 +150,7 @@ pub(crate) fn data_filesystem(file: &File) -> &CStr {
 }
 
 /// Where `file` was opened; there for as long as the file is.
-fn path_of(file: &File) -> *const bindings::path {
+pub(super) fn path_of(file: &File) -> *const bindings::path {
     // SAFETY: The file is referenced; `f_path` does not change while it is open.
     unsafe { &raw const (*file.as_ptr()).__bindgen_anon_1.f_path }
 }
@@ -295,6 +295,11 @@ impl Path {
         }
     }
 
+    /// As the kernel knows it.
+    pub(super) fn as_raw(&self) -> *const bindings::path {
+        &self.0
+    }
+
     /// Another reference to the same place.
     pub(crate) fn again(&self) -> Self {
         // SAFETY: The path is referenced.
@@ -362,9 +367,8 @@ impl Path {
         let len = i32::try_from(buffer.len())?;
         let mut is_public = false;
         // SAFETY: The paths are referenced; `buffer` may be written for its whole length.
-        let start = unsafe {
-            ffi::pbm_path_name(&self.0, root, buffer.as_mut_ptr(), len, &mut is_public)
-        };
+        let start =
+            unsafe { ffi::pbm_path_name(&self.0, root, buffer.as_mut_ptr(), len, &mut is_public) };
         let start = usize::try_from(start).map_err(|_| EOVERFLOW)?;
         Ok((buffer.get(start..).ok_or(EOVERFLOW)?, is_public))
     }

@@ -15,6 +15,7 @@ mod ffi;
 pub(crate) mod crc32c;
 pub(crate) mod cred;
 pub(crate) mod debugfs;
+pub(crate) mod device;
 pub(crate) mod exec;
 pub(crate) mod file;
 pub(crate) mod mm;

@@ -10,7 +10,7 @@
 //! tasks that hold nothing else.
 
 use super::{
-    ffi,
+    device, ffi,
     file::Identity,
     task_work::Waiter,
     watch::{
@@ -45,7 +45,7 @@ pub(crate) enum Event {
     /// Page faults: x86 can tell of them. Without that what was mapped beside a page counts as
     /// touched.
     Fault,
-    /// Reads of files through the page cache.
+    /// Reads of files through the page cache, and of pages of devices into it.
     Read,
 }
 
@@ -179,6 +179,9 @@ trait OnEvent: Send + Sync {
 
     /// Current, whose address space is `mm`, reads a file. Preemption is off.
     fn read(&self, mm: *const bindings::mm_struct, read: &Read);
+
+    /// Current, whose address space is `mm`, brings pages of a device to memory. As above.
+    fn added(&self, mm: *const bindings::mm_struct, device: device::Key, first: u64, pages: u64);
 }
 
 /// Watches of whose address spaces the events are seen.
@@ -195,6 +198,10 @@ impl<T: Watcher, H: AsRef<Watches<T>> + Send + Sync> OnEvent for Events<T, H> {
 
     fn read(&self, mm: *const bindings::mm_struct, read: &Read) {
         self.home.as_ref().read(mm, read, &self.waiter);
+    }
+
+    fn added(&self, mm: *const bindings::mm_struct, device: device::Key, first: u64, pages: u64) {
+        self.home.as_ref().added(mm, device, first, pages);
     }
 }
 
@@ -303,5 +310,29 @@ unsafe extern "C" fn pbm_read(mm: *mut bindings::mm_struct, read: *const ffi::Re
     // SAFETY: The slot is written only while no probe is registered.
     if let Some(events) = unsafe { &*SLOT.events.get() } {
         events.read(mm, &read);
+    }
+}
+
+/// Called by `shim/read.c`.
+///
+/// # Safety
+///
+/// `mm` is that of current; the probe is registered.
+#[no_mangle]
+unsafe extern "C" fn pbm_added(
+    mm: *mut bindings::mm_struct,
+    device: *const bindings::address_space,
+    first: usize,
+    pages: usize,
+) {
+    let (first, pages) = (first as u64, pages as u64);
+    // SAFETY: The slot is written only while no probe is registered.
+    if let Some(events) = unsafe { &*SLOT.events.get() } {
+        events.added(
+            mm,
+            device::Key::of(device),
+            first << KERNEL_PAGE_ORDER,
+            pages << KERNEL_PAGE_ORDER,
+        );
     }
 }

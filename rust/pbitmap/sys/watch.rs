@@ -24,6 +24,7 @@
 //! are taken by the probes, with interrupts or preemption off.
 
 use super::{
+    device,
     file::Identity,
     mm::Space,
     raw_spinlock::{
@@ -76,6 +77,9 @@ pub(crate) trait Watcher: Send + Sync + 'static {
     /// Current reads a file. Says whether it is to call [`Watcher::find_files`] before it returns to
     /// user mode. With preemption off and a lock held: nothing may be allocated or freed.
     fn read(&self, read: &Read) -> bool;
+
+    /// Current brings `pages` pages of `device` to memory, from `first` on. As above.
+    fn added(&self, device: device::Key, first: u64, pages: u64);
 
     /// Current has read a file, and returns to user mode.
     fn find_files(&self);
@@ -309,6 +313,23 @@ impl<T: Watcher> Watches<T> {
             if !asked {
                 watch.missed.store(true, Relaxed);
             }
+        }
+    }
+
+    /// Tells the watcher of `mm`, if it is watched, that current brings pages of a device to memory.
+    pub(super) fn added(
+        &self,
+        mm: *const bindings::mm_struct,
+        device: device::Key,
+        first: u64,
+        pages: u64,
+    ) {
+        let bucket = self.bucket(mm).lock();
+        let found = bucket
+            .iter()
+            .find(|watch| watch.mm.as_raw().cast_const() == mm);
+        if let Some(watch) = found {
+            watch.watcher.added(device, first, pages);
         }
     }
 
