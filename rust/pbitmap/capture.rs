@@ -233,7 +233,7 @@ pub(crate) fn capture(
     }
     let device = reads
         .and(place.as_ref())
-        .and_then(|executable| Device::of_path(executable));
+        .and_then(Device::of_path);
     if let Some(device) = device {
         for part in metadata::needed(&device, &read.metadata, wanted.iter())? {
             let mut path = KVec::new();

@@ -21,6 +21,13 @@ mount_at "$MNT/proc" -t proc none
 files=$MNT/data
 d=/data
 
+# As cold, and the journal is empty: what it still has to write stays in memory.
+colder() {
+	fsfreeze -f "$MNT"
+	fsfreeze -u "$MNT"
+	cold
+}
+
 put_file() { # NAME PAGES
 	dd if=/dev/urandom of="$files/$1" bs=4096 count="$2" status=none
 }
@@ -54,7 +61,7 @@ is 'a program without a bitmap runs: reads are looked at' 0 "$(counter reads_wat
 
 case=first
 put_reader reader
-cold
+colder
 mark
 run "${items[@]}"
 first=$fetched
@@ -72,7 +79,7 @@ at_least "$case: pages of metadata" 3 "$(metadata_of)"
 at_most "$case: pages of metadata" 200 "$(metadata_of)"
 for round in second third; do
 	case=$round
-	cold
+	colder
 	mark
 	run "${items[@]}"
 	at_most "$case: bytes that came from the disk, $first before" 4096 "$fetched"
@@ -98,19 +105,19 @@ for i in $(seq 0 15 285); do
 	names+=("s:$d/folders/$i/file")
 done
 names+=("n:$d/folders/0" "n:$d/folders")
-cold
+colder
 run "${names[@]}"
 before=$fetched
 at_least "$case: bytes that came from the disk" $((20 * 4096)) "$before"
-cold
+colder
 run "${names[@]}"
 at_most "$case: bytes that came from the disk the second time, $before before" 4096 "$fetched"
 set_sysctl background 2
-cold
+colder
 run "${names[@]}"
 at_most "$case: bytes that came from the disk, if threads read, $before before" $((before / 4)) "$fetched"
 set_sysctl background 1
-cold
+colder
 set_sysctl reads 0
 run "${names[@]}"
 set_sysctl reads 1
@@ -162,7 +169,7 @@ case='changed'
 put_reader changed
 run "$d/whole"
 put_file whole 70
-cold
+colder
 mark
 run "$d/whole"
 is "$case: refused, as another file" 1 "$(delta refused_library_changed)"
@@ -189,7 +196,7 @@ forge() { # RECORDS-ARGUMENT...
 	annotate --profile-by none --slot-size 1M "$MNT/forged"
 	records "${@:1:$#-1}" "$MNT/forged" "${@: -1}" || broken "records $*"
 	program=$MNT/forged
-	cold
+	colder
 	mark
 }
 last=$(($(blockdev --getsize64 "$SCRATCH_DEV") / 4096 / 512 - 1))
