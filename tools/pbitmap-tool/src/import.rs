@@ -417,6 +417,9 @@ fn describe(loss: Loss) -> Option<String> {
         Loss::Planes(planes) => format!("packed without all but the last {planes} recordings"),
         Loss::Holes(0) => "packed without what each recording had".to_owned(),
         Loss::Holes(widest) => format!("packed with holes of up to {widest} pages filled"),
+        Loss::Files(sixteenths) => {
+            format!("packed with the first {sixteenths} of 16 files, and with holes filled")
+        }
         Loss::Profiles(count) => format!("packed with {count} profiles, and with holes filled"),
     })
 }
