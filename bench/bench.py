@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
-"""Measures every program on every device with every rival, and keeps what it has measured.
+"""Measures every program on every device with every rival and what the module costs, and keeps what it has measured.
 
 scripts/bench.sh calls this inside the root; see there for what a user sets. A cell is a program on a device with a
-rival. Each has a file in build/bench/cells, which holds until something that it was measured with changes.
+rival. Each has a file in build/bench/cells, which holds until something that it was measured with changes; so have the
+costs.
 """
 
 import argparse
@@ -20,21 +21,25 @@ import time
 import tomllib
 from pathlib import Path
 
+import costs
 import harness
 import programs as described
 from harness import Failed, say
 
 HERE = Path(__file__).resolve().parent
 # Of which cells the report has a time line.
+TIMELINE_PROGRAMS = ["git", "python3", "clang"]
 TIMELINE_DEVICE = "network"
 TIMELINE_RIVALS = ["none", "pbitmap"]
+PARTS = ["starts", "costs"]
 # `make bench QUICK=1`.
-QUICK = {"programs": ["clang", "git", "python3", "perl"], "devices": ["network"], "rivals": ["none", "pbitmap", "wrapper"], "repeat": 1}
+QUICK = {"parts": ["starts"], "programs": ["clang", "git", "python3", "perl"], "devices": ["network"], "rivals": ["none", "pbitmap", "wrapper"], "repeat": 1}
 
 
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--missing", action="store_true", help="only print the programs with cells to measure, and their packages")
+    parser.add_argument("--missing", action="store_true", help="only print the programs with cells to measure, and rivals, with their packages")
+    parser.add_argument("--no-measuring", action="store_true", help="only write the report of what was measured")
     parser.add_argument("--report", type=Path, help="bench-report")
     parser.add_argument("--out", type=Path, default=Path("/src/build/bench"), help="where the results are")
     parser.add_argument("--work", type=Path, help="where images go; on the trees' file system")
@@ -43,6 +48,7 @@ def parse_arguments():
     parser.add_argument("--module", type=Path, help="pbitmap.ko")
     parser.add_argument("--kernel-source", type=Path)
     parser.add_argument("--tree", action="append", default=[], metavar="NAME=DIR", help="an unpacked Debian with a program's packages; the rivals' is 'rivals'")
+    parser.add_argument("--parts", default="", help=f"of {' '.join(PARTS)}")
     parser.add_argument("--programs", default="", help="only these, separated by blanks")
     parser.add_argument("--devices", default="")
     parser.add_argument("--rivals", default="")
@@ -70,6 +76,7 @@ class Plan:
                 raise Failed(f"bench.toml has no such {what[:-1]}: {', '.join(sorted(unknown))}")
             return [entry for entry in entries if entry["name"] in names]
 
+        self.parts = [entry["name"] for entry in choose("parts", [{"name": part} for part in PARTS])]
         self.programs = choose("programs", usual["program"] + table["program"])
         self.devices = choose("devices", table["device"])
         self.rivals = choose("rivals", table["rival"])
@@ -78,33 +85,40 @@ class Plan:
         self.cells = options.out / "cells"
         self.cells.mkdir(parents=True, exist_ok=True)
 
-    def key(self, program, device, rival):
-        """Names everything that the figures of a cell depend on."""
-        module = self.options.identity if rival and rival.get("module") else ""
-        parts = [program, device, rival, self.repeat, self.options.clock, harness.kernel()[0], module]
+    def key(self, *parts, module):
+        """Names everything that figures depend on."""
+        parts = [*parts, self.options.clock, harness.kernel()[0], self.options.identity if module else ""]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
-    def file(self, program, device, rival):
-        return self.cells / f"{program['name']}.{device['name']}.{rival['name']}.{self.options.clock}.json"
+    def cell(self, program, device, rival):
+        """The file and the key of a cell."""
+        name = f"{program['name']}.{device['name']}.{rival['name']}.{self.options.clock}.json"
+        return self.cells / name, self.key(program, device, rival, self.repeat, module=rival.get("module"))
 
-    def known(self, program, device, rival):
-        """A cell's figures, if they were measured as they would be now."""
+    def costs(self):
+        """The same of the costs."""
+        what = [costs.PAGES, costs.PROGRAMS, costs.CROWDS, costs.MEMORY_COUNT, costs.REPEAT]
+        return self.cells / f"costs.{self.options.clock}.json", self.key(what, module=True)
+
+    def known(self, file, key):
+        """Figures, if they were measured as they would be now."""
         try:
-            cell = json.loads(self.file(program, device, rival).read_text())
+            figures = json.loads(file.read_text())
         except (FileNotFoundError, json.JSONDecodeError):
             return None
-        return cell if cell["key"] == self.key(program, device, rival) else None
+        return figures if figures.pop("key") == key else None
 
-    def keep(self, program, device, rival, cell):
-        file = self.file(program, device, rival)
+    def keep(self, file, key, figures):
         partial = file.with_suffix(".part")
-        partial.write_text(json.dumps({"key": self.key(program, device, rival), **cell}) + "\n")
+        partial.write_text(json.dumps({"key": key, **figures}) + "\n")
         partial.rename(file)
 
     def missing(self, program):
         """(device, rivals) with cells that are not known."""
+        if "starts" not in self.parts:
+            return
         for device in self.devices:
-            rivals = [rival for rival in self.rivals if not self.known(program, device, rival)]
+            rivals = [rival for rival in self.rivals if not self.known(*self.cell(program, device, rival))]
             if rivals:
                 yield device, rivals
 
@@ -151,6 +165,7 @@ class Measurement:
         self.rivals_tree = trees.get("rivals")
         self.wanted = list(plan.missing(program))
         self.rest = rest
+        self.files_kb = None
         self.base = {}
         self.runs = {}
         self.timelines = {}
@@ -168,19 +183,21 @@ class Measurement:
             # (a copy: the file is the cached tree's)
             copy = executable.with_name(executable.name + ".copy")
             harness.run("cp", "-a", executable, copy)
-            harness.run(options.tool, "annotate", copy)
+            harness.run(options.tool, "annotate", "--profile-by", self.program.get("profile_by", "name"), copy)
             copy.rename(executable)
             squashfs_mb = harness.make_squashfs(stage, squashfs)
             images.append(squashfs)
         shutil.rmtree(stage)
-        timelines = " ".join(f"{TIMELINE_DEVICE}.{rival}" for rival in TIMELINE_RIVALS)
+        lined = self.program["name"] in TIMELINE_PROGRAMS
+        timelines = " ".join(f"{TIMELINE_DEVICE}.{rival}" for rival in TIMELINE_RIVALS if lined)
         settings = {"IMAGE_MB": size, "SQUASHFS_MB": squashfs_mb, "REPEAT": self.plan.repeat, "TIMELINES": f" {timelines} "}
         extra = [(f"bench/devices/{device['name']}", device_script(device)) for device, _ in self.wanted]
         extra += [(f"bench/rivals/{rival['name']}", rival_script(rival)) for rival in self.plan.rivals]
         cells = "".join(f"{device['name']} {' '.join(rival['name'] for rival in rivals)}\n" for device, rivals in self.wanted)
         extra += [("bench/cells", cells), *rival_files(self.rivals_tree)]
         initramfs = work / "initramfs.cpio"
-        script = described.guest_script(self.program) + f"until={shlex.quote(self.program.get('until', ''))}\n"
+        script = described.guest_script(self.program)
+        script += f"until={shlex.quote(self.program.get('until', ''))} display={'yes' if self.program.get('display') else ''}\n"
         harness.make_initramfs(
             work / "initramfs", initramfs, "bench", settings, [(self.program["name"], script)],
             options.binaries, options.module, extra,
@@ -195,6 +212,8 @@ class Measurement:
         if kind == "broken":
             device, rival, why = (value.split(" ", 2) + [""])[:3]
             self.keep(device, rival, {"failed": why.strip()})
+        if kind == "files":
+            self.files_kb = int(value)
         if kind not in ("run", "timeline"):
             return
         report = harness.parse(value)
@@ -228,6 +247,7 @@ class Measurement:
             "kb": median(runs, "kb_read"),
             "cached_kb": median(runs, "cached_kb"),
             "needed_kb": needed_kb,
+            "files_kb": self.files_kb,
             "samples_us": [round(sample) for sample in cold],
             "spread_pct": round(100 * (max(cold) - min(cold)) / min(cold), 2),
         }
@@ -235,7 +255,7 @@ class Measurement:
     def keep(self, device_name, rival_name, cell):
         device = next(device for device in self.plan.devices if device["name"] == device_name)
         rival = next(rival for rival in self.plan.rivals if rival["name"] == rival_name)
-        self.plan.keep(self.program, device, rival, cell)
+        self.plan.keep(*self.plan.cell(self.program, device, rival), cell)
         left = self.rest()
         told = f"{cell['cold_us'] / 1000:,.1f} ms" if "cold_us" in cell else f"not measured: {cell['failed']}"
         say(f"{self.program['name']:<12} {device_name:<9} {rival_name:<10} {told:>12}  ({left} to go)")
@@ -243,15 +263,15 @@ class Measurement:
 
 def write_results(plan):
     """The known cells, as the report takes them."""
-    results, timelines = [], []
+    results, timelines, files_kb = [], [], {}
     for program in plan.programs:
         for device in plan.devices:
             for rival in plan.rivals:
-                cell = plan.known(program, device, rival)
+                cell = plan.known(*plan.cell(program, device, rival))
                 if not cell:
                     continue
                 names = {"program": program["name"], "device": device["name"], "rival": rival["name"]}
-                cell.pop("key")
+                files_kb[program["name"]] = cell.pop("files_kb", None) or files_kb.get(program["name"])
                 results.append({**names, **cell})
                 file = plan.cells / f"{program['name']}.{device['name']}.{rival['name']}.timeline"
                 if file.exists():
@@ -268,13 +288,18 @@ def write_results(plan):
                 "kind": program.get("kind", ""),
                 "command": shlex.join(program["command"]),
                 "end": f"prints \"{program['until']}\"" if "until" in program else "exit",
+                "files_kb": files_kb.get(program["name"]),
             }
             for program in plan.programs
         ],
         "devices": [{"read_ahead_kb": 128, "filesystem": "ext4", **device} for device in plan.devices],
         "rivals": [{name: rival[name] for name in ("name", "title", "about")} for rival in plan.rivals],
     }
-    for name, content in [("results", results), ("about", about), ("timelines", timelines)]:
+    figures = plan.known(*plan.costs()) or {}
+    if figures:
+        about["overheads"] = costs.overheads(figures)
+    contents = {"results": results, "about": about, "timelines": timelines, "costs": list(costs.plots(figures))}
+    for name, content in contents.items():
         (plan.options.out / f"{name}.json").write_text(json.dumps(content, indent=1) + "\n")
     return results
 
@@ -300,10 +325,15 @@ def print_table(plan, results):
 def main():
     options = parse_arguments()
     plan = Plan(options)
+    if options.no_measuring:
+        plan.parts = []
     missing = [program for program in plan.programs if any(plan.missing(program))]
     if options.missing:
         for program in missing:
             print(program["name"], *program["packages"])
+        rivals = {package for rival in plan.rivals for package in rival.get("packages", [])}
+        if missing and rivals:
+            print("rivals", *sorted(rivals))
         return
     trees = {name: Path(directory) for name, directory in (tree.split("=", 1) for tree in options.tree)}
     lock = threading.Lock()
@@ -316,21 +346,27 @@ def main():
             left -= 1
             return left
 
+    def measure_costs():
+        say("measuring what the module costs")
+        plan.keep(*plan.costs(), costs.measure(options.work / "costs", options))
+
     problems = []
     with concurrent.futures.ThreadPoolExecutor(options.parallel) as pool:
-        measurements = {pool.submit(Measurement(plan, program, trees, rest).measure): program for program in missing}
+        measurements = {pool.submit(Measurement(plan, program, trees, rest).measure): program["name"] for program in missing}
+        if "costs" in plan.parts and not plan.known(*plan.costs()):
+            measurements[pool.submit(measure_costs)] = "costs"
         for done in concurrent.futures.as_completed(measurements):
             if error := done.exception():
                 if not isinstance(error, Failed):
                     raise error
-                problems.append(f"{measurements[done]['name']}: {error}")
-                say(f"{measurements[done]['name']} could not be measured: {error}")
+                problems.append(f"{measurements[done]}: {error}")
+                say(f"{measurements[done]} could not be measured: {error}")
     results = write_results(plan)
     print_table(plan, results)
     if options.report:
         print(harness.run(options.report, options.out), end="")
     if problems:
-        raise Failed(f"{len(problems)} programs could not be measured:\n" + "\n".join(problems))
+        raise Failed(f"{len(problems)} could not be measured:\n" + "\n".join(problems))
 
 
 if __name__ == "__main__":

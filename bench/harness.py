@@ -151,8 +151,8 @@ def boot(work, images, image_mb, initramfs, timeout=3600, clock="virtual"):
     command = [
         *("qemu-system-x86_64", "-nodefaults", "-display", "none", "-no-reboot", "-machine", "q35", "-smp", "1"),
         *CLOCKS[clock],
-        # The disk's memory is the guest's; the caches get the rest.
-        *("-m", f"{image_mb + 1024}M"),
+        # The disk's memory is the guest's; programs and caches get the rest.
+        *("-m", f"{image_mb + 2048}M"),
         *("-kernel", vmlinuz, "-initrd", initramfs),
         *("-append", "console=ttyS0 loglevel=4 panic=-1 oops=panic"),
         *("-serial", f"file:{log}", "-serial", f"file:{results}"),

@@ -94,8 +94,11 @@ bench_make_tree() {
 	fi
 	rm -rf --one-file-system "$new"
 	mkdir -p "$CACHE/tmp" "$CACHE/logs"
+	# (java's packages fail where they cannot link their manual pages)
+	# shellcheck disable=SC2016 # expanded by mmdebstrap
 	if ! mmdebstrap --variant=essential --mode=root --include="${packages%,}" \
 		--dpkgopt=force-unsafe-io "${options[@]}" \
+		--essential-hook='mkdir -p "$1/usr/share/man/man1"' \
 		trixie "$new" "$root/etc/apt/sources.list" >"$log" 2>&1 </dev/null; then
 		tail -n 20 "$log" >&2
 		rm -rf --one-file-system "$new"

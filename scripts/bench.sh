@@ -1,18 +1,21 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# Usage: bench.sh [--quick]
+# Usage: bench.sh [--quick | --report]
 #
 # Measures cold starts of many programs on several devices with the module, with
-# nothing, and with every rival (bench/bench.toml), in a guest whose clock counts
-# instructions (bench/README.md). `make bench` calls this. What is measured is kept
+# nothing, and with every rival (bench/bench.toml), and how what the module costs
+# grows (bench/costs.py), in a guest whose clock counts instructions
+# (bench/README.md). `make bench` calls this. What is measured is kept
 # in build/bench/cells, so that a run that was cut off goes on where it was; the
 # results are build/bench/results.json and report.md and report.html beside it.
 #
 #   --quick   four programs, one device, three rivals, once each
+#   --report  measures nothing: the report of what there is
 #
 #   BENCH_PROGRAMS='git perl' BENCH_DEVICES=network BENCH_RIVALS='none pbitmap'
 #             only these; all of everything takes hours
+#   BENCH_PARTS=costs   only the costs; BENCH_PARTS=starts only the starts
 #   REPEAT=3  cold starts of each cell; the median counts
 #   CLOCK=real   the machine's own time, with KVM (then REPEAT is 15)
 #   JOBS=2    guests at a time (default: one for each processor, two at most, as
@@ -21,10 +24,11 @@
 . "$(dirname "$0")/lib.sh"
 . "$SCRIPTS/bench-lib.sh"
 
-quick=()
+what=()
 case ${1:-} in
 "") ;;
---quick) quick=(--quick) ;;
+--quick) what=(--quick) ;;
+--report) what=(--no-measuring) ;;
 *)
 	usage "$0"
 	exit 2
@@ -36,12 +40,12 @@ bench_build
 say "building the report"
 # shellcheck disable=SC2016 # expanded inside
 report=$(bench_in_root bash -euc '
-	cargo build --quiet --release --locked -p bench-report >&2
-	echo "$CARGO_TARGET_DIR/release/bench-report"')
+	cargo build --quiet --locked -p bench-report >&2
+	echo "$CARGO_TARGET_DIR/debug/bench-report"')
 if [ "${CLOCK:-virtual}" = real ] && [ ! -w /dev/kvm ]; then
 	die "CLOCK=real needs KVM" "without it 'make bench' counts instructions, which holds on any machine"
 fi
-options=("${quick[@]}" --programs "${BENCH_PROGRAMS:-}" --devices "${BENCH_DEVICES:-}" --rivals "${BENCH_RIVALS:-}"
+options=("${what[@]}" --parts "${BENCH_PARTS:-}" --programs "${BENCH_PROGRAMS:-}" --devices "${BENCH_DEVICES:-}" --rivals "${BENCH_RIVALS:-}"
 	--clock "${CLOCK:-virtual}" --identity "$(key "$(sha256sum <"$work/pbitmap.ko")")")
 if [ -n "${REPEAT:-}" ]; then options+=(--repeat "$REPEAT"); fi
 bench() { bench_in_root python3 /src/bench/bench.py "${options[@]}" "$@"; }
@@ -54,11 +58,13 @@ while read -r name packages; do
 	tree=$(bench_tree $packages) || exit 1
 	trees+=(--tree "$name=$(bench_inside "$tree")")
 done <<<"$missing"
-if [ -n "$missing" ]; then
-	tree=$(bench_tree vmtouch preload) || exit 1
-	trees+=(--tree "rivals=$(bench_inside "$tree")")
-fi
+command=
+for name in BENCH_PARTS BENCH_PROGRAMS BENCH_DEVICES BENCH_RIVALS REPEAT CLOCK; do
+	if [ -n "${!name:-}" ]; then command+="$name='${!name}' "; fi
+done
+command+="make bench"
+if [ "${1:-}" = --quick ]; then command+=" QUICK=1"; fi
 jobs=$(nproc)
 bench "${trees[@]}" "${built[@]}" --work "$(bench_inside "$work")" \
 	--kernel-source "$(bench_in_root /src/scripts/prepare-kernel.sh --print-source)" \
-	--report "$report" --parallel "${JOBS:-$((jobs > 2 ? 2 : jobs))}" --command "make bench${quick:+ QUICK=1}"
+	--report "$report" --parallel "${JOBS:-$((jobs > 2 ? 2 : jobs))}" --command "$command"

@@ -2,14 +2,15 @@
 #
 # The benchmark's job in the guest: one program on each device, with each rival.
 #
-# /bench/programs has the program (`name`, `executable`, `until`, program(), which runs the launcher that it is given
-# with the program's command line behind), /bench/devices what set_disk takes and the FILESYSTEM, /bench/rivals the
+# /bench/programs has the program (`name`, `executable`, `until`, `display`, program(), which runs the launcher that it
+# is given with the program's command line behind), /bench/devices what set_disk takes and the FILESYSTEM, /bench/rivals the
 # `options`, `module` and setup() of each, and /bench/cells the pairs of a device and a rival that are wanted.
 
 places="--root /mnt --disk bench --output /run/printed"
 cold="--cold --settle /usr/bin/true"
 on_disk=none # the filesystem whose image the disk has
 trained=     # the filesystems on which the program has run with the module
+files_kb=    # of all files that it maps or reads
 
 # measure WHAT SUBCOMMAND [OPTION]...: hands the launcher's lines to the host
 measure() {
@@ -30,6 +31,7 @@ launch() {
 change_disk() {
 	. "/bench/devices/$1"
 	if [ "$on_disk" != none ]; then
+		stop_display
 		unmount_disk || fail "the disk is in use"
 	fi
 	if [ "$on_disk" != "$FILESYSTEM" ]; then
@@ -40,17 +42,49 @@ change_disk() {
 	fi
 	on_disk=$FILESYSTEM
 	set_disk && mount_disk "$FILESYSTEM" || fail "the disk could not be made $1"
+	mkdir -p /mnt/dev/shm # as every Debian has it
+	start_display
+}
+
+# The X server is part of the system in which the program starts: its pages stay when the caches are emptied.
+start_display() {
+	local turn
+	if [ -z "$display" ]; then return; fi
+	chroot /mnt /usr/bin/Xvfb :1 -screen 0 1280x800x24 -nolisten tcp >/run/display 2>&1 &
+	display_server=$!
+	for turn in 1 2 3 4 5 6 7 8 9 10; do
+		sleep 1
+		if [ -e /mnt/tmp/.X11-unix/X1 ]; then return; fi
+	done
+	fail "no X server: $(tail -n 3 /run/display)"
+}
+
+stop_display() {
+	if [ -z "$display" ]; then return; fi
+	kill $display_server
+	wait $display_server
+	true
 }
 
 # What the program costs on this device whatever is done: warm, and the bytes that it cannot do without.
 base() {
 	# Some programs leave something behind when they first run (python its compiled modules), and the first to read
-	# the disk's metadata finds some of it still cached from mounting.
-	launch run $cold >/run/first 2>&1 || fail "$name, first start: $(tail -n 3 /run/first)"
+	# the disk's metadata finds some of it still cached from mounting. LibreOffice even asks to be started again.
+	launch run $cold >/run/first 2>&1 || launch run $cold >/run/first 2>&1 || fail "$name, first start: $(tail -n 3 /run/first)"
+	if [ -z "$files_kb" ]; then
+		files_kb=$(kb_of_cached_files) || fail "the program's files could not be told"
+		report files "$files_kb"
+	fi
 	measure "$device warm" run --repeat "$REPEAT"
 	without_readahead
 	measure "$device needed" run $cold
 	default_readahead
+}
+
+# What the files together have of which anything is cached.
+kb_of_cached_files() {
+	bench-launcher residents /mnt >/run/list && cut -d ' ' -f 3- /run/list | sort -u | tr '\n' '\0' |
+		xargs -0 stat -c %s | awk '{ bytes += $1 } END { printf "%d\n", bytes / 1024 }'
 }
 
 # Nothing is read but what is asked for.
@@ -102,7 +136,7 @@ begin_module() {
 	if [ $on_disk = ext4 ]; then
 		if [ ! -e "/mnt$executable.annotated" ]; then
 			cp -a "/mnt$executable" "/mnt$executable.annotated" &&
-				chroot /mnt /bench/pbitmap-tool annotate "$executable.annotated" >/run/said 2>&1 ||
+				chroot /mnt /bench/pbitmap-tool annotate --profile-by "$profile_by" "$executable.annotated" >/run/said 2>&1 ||
 				fail "$executable could not be annotated: $(tail -n 2 /run/said)"
 		fi
 		mv "/mnt$executable" "/mnt$executable.plain" && mv "/mnt$executable.annotated" "/mnt$executable" || return 1
@@ -162,6 +196,7 @@ load_modules || fail "the kernel's modules could not be loaded"
 mount -t tracefs trace /sys/kernel/tracing 2>/dev/null
 mount -t debugfs debug /sys/kernel/debug 2>/dev/null
 report kernel "$(uname -r)"
+ifconfig lo up
 . /bench/programs/*
 while read -r device rivals <&3; do
 	change_disk "$device"

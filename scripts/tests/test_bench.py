@@ -135,7 +135,7 @@ class Cells(unittest.TestCase):
         for program in plan.programs:
             for device, rivals in list(plan.missing(program)):
                 for rival in rivals:
-                    plan.keep(program, device, rival, {"cold_us": 1})
+                    plan.keep(*plan.cell(program, device, rival), {"cold_us": 1})
 
     def test_every_rival_and_device_is_one_cell_of_a_program(self):
         plan = self.plan("--programs", "git")

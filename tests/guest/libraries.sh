@@ -66,6 +66,19 @@ try perl 5 /usr/bin/perl -e 'use POSIX; print floor(2.5)'
 try python3 6 "$(realpath /usr/bin/python3)" -I -B -c 'import json, sqlite3; print(json.dumps([1]))'
 try vim 4 /usr/bin/vim.tiny --version
 try busybox 1 /usr/bin/busybox echo static
+
+# Its main thread has ended, and has no root any more, when its page tables are read.
+case='a thread that ends last'
+threads=$MNT/usr/bin/threads
+cp -p "$MNT$(realpath /usr/bin/python3)" "$threads"
+annotate "$threads"
+starts -r "$MNT" -- /usr/bin/threads -I -B -c 'import os, threading, time
+threading.Thread(target=time.sleep, args=(60,), daemon=True).start()
+os._exit(0)'
+settle
+at_least "$case: files recorded" 6 "$(recorded_files "$threads" | wc -l)"
+is "$case: those by a path that is not from its root" 0 "$(recorded_files "$threads" | grep -c "^$MNT")"
+
 recorded_files "$MNT/usr/bin/git" | sed 's/^/        /'
 holds 'the loader is recorded' grep -q ld-linux <(recorded_files "$MNT/usr/bin/git")
 holds 'the C library is recorded' grep -q libc.so.6 <(recorded_files "$MNT/usr/bin/git")

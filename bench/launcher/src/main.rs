@@ -8,6 +8,7 @@
 //! | file | what it holds |
 //! |---|---|
 //! | `run.rs` | the timed run: clock, resource usage and the disk's counters around fork, chroot, exec, wait |
+//! | `cost.rs` | starts and ends of programs that are warm: one, many, many at a time |
 //! | `faults.rs` | the untimed twin of a run that says which file each major fault was for |
 //! | `profile.rs` | where the kernel spends the time of a loop of execs |
 //! | `records.rs` | what perf recorded for these two |
@@ -24,6 +25,7 @@
 //! Exit codes: 0 done; 1 the measurement failed; 2 wrong usage.
 
 mod cold;
+mod cost;
 mod disk;
 mod faults;
 mod fill;
@@ -48,6 +50,9 @@ const USAGE: &str = "\
 usage: bench-launcher run    [OPTION]... PROGRAM [ARGUMENT]...   time a program, one JSON line a run
        bench-launcher faults [OPTION]... PROGRAM [ARGUMENT]...   one untimed run: major faults by file
        bench-launcher loop   [OPTION]... PROGRAM [ARGUMENT]...   fork, exec, wait in a loop: one JSON line of times
+       bench-launcher exits  [OPTION]... PROGRAM [ARGUMENT]...   the same, times from what bench-touch says to its end
+       bench-launcher crowd  [OPTION]... PROGRAM [ARGUMENT]...   all at once: the time, divided by how many
+       bench-launcher copies [OPTION]... PROGRAM                 makes copies, starts each once: one JSON line of times
        bench-launcher profile [OPTION]... PROGRAM [ARGUMENT]...  the same loop: the kernel's time by function
        bench-launcher sequence [--sorted] [OPTION]... PROGRAM [ARGUMENT]...   one traced run: what pages it brought in
        bench-launcher timeline [OPTION]... PROGRAM [ARGUMENT]... one traced run: faults and reads
@@ -153,6 +158,9 @@ fn main() -> ExitCode {
         Run(Options),
         Faults(Options),
         Loop(Options),
+        Exits(Options),
+        Crowd(Options),
+        Copies(Options),
         Profile(Options),
         Sequence(Options),
         Timeline(Options),
@@ -170,6 +178,9 @@ fn main() -> ExitCode {
             Some("run") => Work::Run(parse_options(&mut parser)?),
             Some("faults") => Work::Faults(parse_options(&mut parser)?),
             Some("loop") => Work::Loop(parse_options(&mut parser)?),
+            Some("exits") => Work::Exits(parse_options(&mut parser)?),
+            Some("crowd") => Work::Crowd(parse_options(&mut parser)?),
+            Some("copies") => Work::Copies(parse_options(&mut parser)?),
             Some("profile") => Work::Profile(parse_options(&mut parser)?),
             Some("sequence") => Work::Sequence(parse_options(&mut parser)?),
             Some("timeline") => Work::Timeline(parse_options(&mut parser)?),
@@ -190,7 +201,10 @@ fn main() -> ExitCode {
     let outcome = match work {
         Work::Run(options) => run::timed(&options).context("timed run"),
         Work::Faults(options) => faults::attributed(&options).context("fault-counting run"),
-        Work::Loop(options) => run::looped(&options).context("loop"),
+        Work::Loop(options) => cost::looped(&options).context("loop"),
+        Work::Exits(options) => cost::exits(&options).context("loop of exits"),
+        Work::Crowd(options) => cost::crowd(&options).context("crowd"),
+        Work::Copies(options) => cost::copies(&options).context("copies"),
         Work::Profile(options) => profile::profiled(&options).context("profile"),
         Work::Sequence(options) => sequence::traced(&options, options.sorted).context("traced run"),
         Work::Timeline(options) => timeline::traced(&options).context("traced run"),

@@ -121,21 +121,6 @@ pub(crate) fn timed(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// `loop`: one line with the times of all runs, back to back.
-pub(crate) fn looped(options: &Options) -> Result<()> {
-    let command = sys::Command::new(&options.command, options.root.as_deref(), &options.output)?;
-    let mut times = Vec::with_capacity(options.repeat);
-    cold::line_up()?;
-    for _ in 0..options.repeat {
-        let start = sys::monotonic_ns()?;
-        let ended = command.fork(None)?.wait()?;
-        times.push(sys::monotonic_ns()?.saturating_sub(start));
-        fail_unless_clean(options, &ended)?;
-    }
-    println!("{}", json!({ "label": options.label, "ns": times }));
-    Ok(())
-}
-
 /// A program that failed may have failed early, and then its time means nothing.
 pub(crate) fn fail_unless_clean(options: &Options, ended: &sys::Ended) -> Result<()> {
     if ended.clean() {

@@ -82,10 +82,6 @@ fn main() -> ExitCode {
 
 fn run(options: &Options) -> Result<()> {
     let results = results::Results::read(&options.results)?;
-    let strangers = results.strangers();
-    if strangers != 0 {
-        eprintln!("bench-report: {strangers} results are of something that about.json does not name; left out");
-    }
     let page = report::page(&results)?;
 
     fs::create_dir_all(&options.out).with_context(|| options.out.display().to_string())?;

@@ -2,9 +2,8 @@
 
 //! Plots, as SVG.
 //!
-//! Every colour that is drawn is one of the constants below. `page.css` knows the same values and puts others in their
-//! place where the page is dark; an SVG file by itself is light. Most are those of Okabe and Ito, which colour-blind
-//! people can tell apart; a shape, an order or a place tells series apart as well.
+//! Most colours are those of Okabe and Ito, which colour-blind people can tell apart; a shape, an order or a place tells
+//! series apart as well.
 
 use std::ops::Range;
 
@@ -533,39 +532,12 @@ impl<'a> Legend<'a> {
 
 /// The outline of the `index`th shape around (0, 0).
 fn corners(index: usize, size: i32) -> Vec<(i32, i32)> {
-    let (s, h, t) = (size, size / 2, size / 3);
-    match index % 8 {
+    let s = size;
+    match index % 4 {
         SQUARE => vec![(-s, -s), (s, -s), (s, s), (-s, s)],
-        // nearly a circle
-        1 => vec![
-            (-h, -s),
-            (h, -s),
-            (s, -h),
-            (s, h),
-            (h, s),
-            (-h, s),
-            (-s, h),
-            (-s, -h),
-        ],
-        2 => vec![(0, -s), (s, s), (-s, s)],
-        3 => vec![(0, -s), (s, 0), (0, s), (-s, 0)],
-        4 => vec![(-s, -s), (s, -s), (0, s)],
-        5 => vec![(-s, -s), (s, s), (s, -s), (-s, s)],
-        6 => vec![(-s, -s), (s, s), (-s, s), (s, -s)],
-        _ => vec![
-            (-t, -s),
-            (t, -s),
-            (t, -t),
-            (s, -t),
-            (s, t),
-            (t, t),
-            (t, s),
-            (-t, s),
-            (-t, t),
-            (-s, t),
-            (-s, -t),
-            (-t, -t),
-        ],
+        1 => vec![(0, -s), (s, s), (-s, s)],
+        2 => vec![(0, -s), (s, 0), (0, s), (-s, 0)],
+        _ => vec![(-s, -s), (s, s), (s, -s), (-s, s)],
     }
 }
 

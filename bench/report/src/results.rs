@@ -37,6 +37,15 @@ pub(crate) struct About {
     pub(crate) programs: Vec<Program>,
     pub(crate) devices: Vec<Device>,
     pub(crate) rivals: Vec<Rival>,
+    pub(crate) overheads: Option<Overheads>,
+}
+
+/// What the module costs where it gains nothing, in percent of the time without it.
+#[derive(Clone, Copy, Deserialize)]
+pub(crate) struct Overheads {
+    pub(crate) unannotated_pct: f64,
+    pub(crate) annotated_warm_pct: f64,
+    pub(crate) exit_pct: f64,
 }
 
 #[derive(Clone, Copy, Deserialize, Eq, PartialEq)]
@@ -192,19 +201,6 @@ impl Results {
             .rivals
             .iter()
             .filter(|rival| rival.name != NONE && rival.name != OURS)
-    }
-
-    /// How many of the results are of something that `about.json` does not name, and so appear nowhere.
-    pub(crate) fn strangers(&self) -> usize {
-        let about = &self.about;
-        self.starts
-            .values()
-            .filter(|start| {
-                !(about.programs.iter().any(|it| it.name == start.program)
-                    && about.devices.iter().any(|it| it.name == start.device)
-                    && about.rivals.iter().any(|it| it.name == start.rival))
-            })
-            .count()
     }
 }
 

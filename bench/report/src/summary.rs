@@ -3,7 +3,7 @@
 //! What the figures come to, beside what was asked of them.
 
 use crate::{
-    results::{Clock, Device, Figure, Place, Results, Rival, NONE, OURS, SLURP},
+    results::{Clock, Device, Figure, Overheads, Place, Results, Rival, NONE, OURS, SLURP},
     table::{milliseconds, percent, several, times},
 };
 
@@ -324,13 +324,37 @@ pub(crate) fn bars(results: &Results) -> Vec<Bar> {
         times,
     ));
 
-    bars.push(Bar {
-        what: "cost of an exec that is not annotated, of a warm one that is, of exit".to_owned(),
-        asked: "at most +0.5 %, +2 %, +2 %".to_owned(),
-        measured: "see make overhead".to_owned(),
-        verdict: Verdict::NotMeasured,
-        short_by: None,
-    });
+    let overheads = results.about.overheads;
+    let overhead = |of: fn(Overheads) -> f64| overheads.map(|it| of(it) / 100.0);
+    for (what, asked, value) in [
+        (
+            "exec that is not annotated",
+            0.005,
+            overhead(|it| it.unannotated_pct),
+        ),
+        (
+            "exec that is annotated, warm",
+            0.02,
+            overhead(|it| it.annotated_warm_pct),
+        ),
+        (
+            "exit of 1,000 recorded pages",
+            0.02,
+            overhead(|it| it.exit_pct),
+        ),
+    ] {
+        let measured = Measured {
+            value,
+            of: String::new(),
+            missing: 0,
+        };
+        bars.push(Bar::new(
+            &format!("{what}: longer than without the module by"),
+            Asked::AtMost(asked),
+            measured,
+            |share| format!("{:.2} %", 100.0 * share),
+        ));
+    }
     bars
 }
 

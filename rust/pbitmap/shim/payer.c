@@ -6,6 +6,7 @@
 #include <linux/kthread.h>
 #include <linux/memcontrol.h>
 #include <linux/sched/mm.h>
+#include <linux/sched/signal.h>
 #include <linux/sched/task.h>
 
 #include "shim.h"
@@ -68,8 +69,7 @@ bool pbm_gave_up_privileges(void)
 	return task_no_new_privs(current);
 }
 
-/* The root folder of @task; false if it has none any more. */
-bool pbm_task_root(struct task_struct *task, struct path *root)
+static bool pbm_fs_root(struct task_struct *task, struct path *root)
 {
 	bool found = false;
 
@@ -79,5 +79,26 @@ bool pbm_task_root(struct task_struct *task, struct path *root)
 		found = true;
 	}
 	task_unlock(task);
+	return found;
+}
+
+/*
+ * The root folder of @task; of another of its threads if it has ended before
+ * them, as main threads do; false if all have.
+ */
+bool pbm_task_root(struct task_struct *task, struct path *root)
+{
+	struct task_struct *thread;
+	bool found = pbm_fs_root(task, root);
+
+	if (found)
+		return true;
+	rcu_read_lock();
+	for_each_thread(task, thread) {
+		found = pbm_fs_root(thread, root);
+		if (found)
+			break;
+	}
+	rcu_read_unlock();
 	return found;
 }
