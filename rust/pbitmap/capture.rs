@@ -231,9 +231,7 @@ pub(crate) fn capture(
         };
         files.push(touched, GFP_KERNEL)?;
     }
-    let device = reads
-        .and(place.as_ref())
-        .and_then(Device::of_path);
+    let device = reads.and(place.as_ref()).and_then(Device::of_path);
     if let Some(device) = device {
         for part in metadata::needed(&device, &read.metadata, wanted.iter())? {
             let mut path = KVec::new();

@@ -434,7 +434,9 @@ impl<'a> Writer<'a> {
         let planes = match loss {
             Loss::None => usize::from(record.plane_count),
             Loss::Planes(most) => most.min(record.plane_count.into()),
-            Loss::Holes(_) | Loss::Files(_) | Loss::Profiles(_) => 1.min(usize::from(record.plane_count)),
+            Loss::Holes(_) | Loss::Files(_) | Loss::Profiles(_) => {
+                1.min(usize::from(record.plane_count))
+            }
         };
         self.number(record.kind.into())?;
         self.number(record.flags.into())?;
