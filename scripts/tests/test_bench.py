@@ -15,6 +15,7 @@ sys.path.insert(0, str(BENCH))
 
 import any_program  # noqa: E402
 import bench  # noqa: E402
+import costs  # noqa: E402
 import demo  # noqa: E402
 import harness  # noqa: E402
 import table  # noqa: E402
@@ -172,8 +173,31 @@ class Cells(unittest.TestCase):
         plan = self.plan("--quick")
         self.fill(plan)
         results = bench.write_results(plan)
-        self.assertEqual(len(results), 12)
-        self.assertEqual(results[0], {"program": "clang", "device": "network", "rival": "none", "cold_us": 1})
+        self.assertEqual(len(results), 9)
+        self.assertEqual(results[0], {"program": "git", "device": "network", "rival": "none", "cold_us": 1})
+
+    def test_the_parts_are_chosen(self):
+        plan = self.plan("--parts", "costs")
+        self.assertEqual([name for program in plan.programs for name in plan.missing(program)], [])
+
+    def test_costs_hold_until_the_module_changes(self):
+        plan = self.plan()
+        plan.keep(*plan.costs(), {"exit": {"calm": [[1000, 1.0]]}})
+        self.assertEqual(plan.known(*plan.costs()), {"exit": {"calm": [[1000, 1.0]]}})
+        self.assertIsNone(plan.known(*self.plan(identity="another").costs()))
+
+
+class Costs(unittest.TestCase):
+    def test_overheads_are_in_percent_of_the_time_without_the_module(self):
+        figures = {
+            "exec": {"unloaded": [[1, 200.0], [10000, 210.0]], "unannotated": [[1, 201.0]], "annotated": [[1, 198.0]]},
+            "exit": {"unloaded": [[10, 1.0], [1000, 50.0]], "calm": [[1000, 51.0]]},
+        }
+        self.assertEqual(costs.overheads(figures), {"unannotated_pct": 0.5, "annotated_warm_pct": -1.0, "exit_pct": 2.0})
+
+    def test_only_what_was_measured_is_drawn(self):
+        plots = list(costs.plots({"write": {"write": [[10, 2.0]]}}))
+        self.assertEqual([plot["series"][0]["points"] for plot in plots], [[[10, 2.0]]])
 
 
 if __name__ == "__main__":
