@@ -112,5 +112,5 @@ is 'files in the archive' 3 "$(find "$WORK/archive" -name '*.pbitmap' | wc -l)"
 find "$MNT/usr" -name '*.so*' -type f -exec touch -d '2001-01-01 00:00:01' {} +
 
 use git 0 /usr/bin/git --version
-use python3 5 "$python" -I -B -c 'import json, sqlite3, asyncio'
+use python3 25 "$python" -I -B -c 'import json, sqlite3, asyncio'
 use clang 0 "${clang[@]}"
