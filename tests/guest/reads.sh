@@ -8,8 +8,8 @@
 #
 # needs: module tool
 # smp: 1
-# mem: 2G
-# timeout: 200
+# mem: 1G
+# timeout: 120
 
 . "$(dirname "$0")/lib.sh"
 
@@ -228,28 +228,6 @@ forge -p 512 "metadata:1=$EXTRA_DEV"
 run s:/data
 is "$case: refused" 1 "$(delta refused_metadata_changed)"
 at_most "$case: pages in memory" 300 "$(resident -c "$SCRATCH_DEV")"
-
-# A program that reads its modules. What the threads read is not counted as its own.
-module_load # the defaults
-use_real_files "$MNT"
-set_sysctl background 2
-program=$MNT$(realpath /usr/bin/python3)
-annotate "$program"
-read_bytes='print([line.split()[1] for line in open("/proc/self/io") if line.startswith("read_bytes")][0])'
-for round in first second third fourth; do
-	case="python, $round start"
-	colder
-	chroot "$MNT" /usr/bin/true
-	starts -r "$MNT" -- "${program#"$MNT"}" -I -B -c "import json, sqlite3, asyncio, http.server; $read_bytes"
-	settle
-	is "$case: status" 0 "$status"
-	if [ $round = first ]; then first=$output; fi
-	note "$round: $output bytes, $majflt major faults, $(metadata_of) pages of metadata, $(grown)"
-done
-at_least 'python, first start: bytes that came from the disk' 5000000 "$first"
-at_most "python, fourth start: bytes that came from the disk, $first before" $((first / 20)) "$output"
-recorded_files "$program" | sed 's/^/        /'
-set_sysctl background 1
 
 case='the module goes meanwhile'
 put_reader loops
