@@ -251,13 +251,18 @@ fn compare_packed(old: &[model::ProfileModel], new: &[model::ProfileModel], loss
             return;
         }
         Loss::Planes(planes) => (old.len(), planes),
-        Loss::Holes(_) => (old.len(), 1),
+        Loss::Holes(_) | Loss::Files(_) => (old.len(), 1),
         Loss::Profiles(profiles) => (profiles, 1),
     };
     assert_eq!(new.len(), profiles);
     for (old, new) in old.iter().zip(new) {
-        assert_eq!((&new.key, new.record), (&old.key, old.record));
-        assert_eq!(new.files.len(), old.files.len());
+        let files = loss.files(old.files.len());
+        assert_eq!(new.files.len(), files);
+        let record = ProfileRecord {
+            file_count: files as u32,
+            ..old.record
+        };
+        assert_eq!((&new.key, new.record), (&old.key, record));
         for (old, file) in old.files.iter().zip(&new.files) {
             assert_eq!(
                 (&file.path, file.planes.len()),

@@ -9,6 +9,7 @@ use pbitmap_core::{
     format::bitmap::Bitmap,
     format::crc32c::crc32c,
     format::layout::PROFILE_DEFAULT,
+    format::metadata,
     format::slot::{choose, order, Identity, Slot, SlotHeader},
     format::update::Key,
     format::PAGE_SIZE,
@@ -91,6 +92,10 @@ pub(super) fn walk(slot: &Slot<'_>) {
             files += 1;
             data += file.path().len();
             assert!(file.path().len() <= 4095);
+            if let Some(part) = metadata::part_of(file.path()) {
+                let name = metadata::Name::of(part).expect("a part has a name");
+                assert_eq!(name.as_bytes(), file.path());
+            }
             let _ = (file.build_id(), file.is_truncated());
             for index in 0..usize::from(file.record.plane_count) {
                 let plane = file.plane(index).unwrap();
