@@ -16,6 +16,7 @@ use pbitmap_core::{
         elf::{self, Header, PT_LOAD},
         error::Error,
         layout::{FileRecord, ProfileRecord, FILE_BY_PATH, FILE_EXECUTABLE, PROFILE_DEFAULT},
+        metadata,
         packed::{pack, Loss, Packed, MAX_PACKED, MIN_PACKED},
         slot::{
             choose, file_bytes, order, profile_bytes, BuildId, Builder, File, FileIdentity,
@@ -184,6 +185,10 @@ fn walk(slot: &Slot<'_>) {
             files += 1;
             data += file.path().len();
             assert!(file.path().len() <= 4095);
+            if let Some(part) = metadata::part_of(file.path()) {
+                let name = metadata::Name::of(part).expect("a part has a name");
+                assert_eq!(name.as_bytes(), file.path());
+            }
             let _ = (file.build_id(), file.is_truncated());
             for index in 0..usize::from(file.record.plane_count) {
                 let plane = file.plane(index).unwrap();
@@ -960,13 +965,18 @@ fn compare_packed(old: &[model::ProfileModel], new: &[model::ProfileModel], loss
             return;
         }
         Loss::Planes(planes) => (old.len(), planes),
-        Loss::Holes(_) => (old.len(), 1),
+        Loss::Holes(_) | Loss::Files(_) => (old.len(), 1),
         Loss::Profiles(profiles) => (profiles, 1),
     };
     assert_eq!(new.len(), profiles);
     for (old, new) in old.iter().zip(new) {
-        assert_eq!((&new.key, new.record), (&old.key, old.record));
-        assert_eq!(new.files.len(), old.files.len());
+        let files = loss.files(old.files.len());
+        assert_eq!(new.files.len(), files);
+        let record = ProfileRecord {
+            file_count: files as u32,
+            ..old.record
+        };
+        assert_eq!((&new.key, new.record), (&old.key, record));
         for (old, file) in old.files.iter().zip(&new.files) {
             assert_eq!(
                 (&file.path, file.planes.len()),

@@ -62,7 +62,7 @@ train() {
 	# The files of the bitmap, the executable among them.
 	{
 		echo "$executable"
-		tr ',{' '\n\n' <"/run/$name.json" | sed -n 's/^ *"path": *"\(.*\)".*/\1/p'
+		tr ',{' '\n\n' <"/run/$name.json" | sed -n 's/^ *"path": *"\(\/.*\)".*/\1/p'
 	} >"/run/$name.files"
 }
 

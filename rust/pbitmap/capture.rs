@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! From an address space to the files that it maps and their pages.
+//! From an address space to the files that it maps, and has read, and their pages.
 //!
 //! A page counts if it was touched: its page-table entry has the accessed bit, or it was written
 //! and swapped out since. Private pages that were written count, for they were read before. What
@@ -17,9 +17,15 @@ use super::{
         update::Seen,
         MAX_PATH, //
     },
-    launch,
+    launch::{
+        self,
+        Known, //
+    },
+    metadata,
     pages::Pages,
+    reads::Reads,
     sys::{
+        device::Device,
         file::{
             self,
             Identity,
@@ -46,7 +52,7 @@ const MAX_AREAS: usize = 4096;
 const MAX_FILES: usize = 512;
 
 /// Pages of one file that are recorded: those of its first 4 GiB.
-const MAX_PAGES: u64 = 1 << 20;
+pub(crate) const MAX_PAGES: u64 = 1 << 20;
 
 /// A file and its pages that were touched.
 pub(crate) struct Touched {
@@ -56,7 +62,7 @@ pub(crate) struct Touched {
     pages: Pages,
 }
 
-/// What a program touched of the files that it maps.
+/// What a program touched of the files that it maps, and of those that it read.
 pub(crate) struct Capture {
     files: KVVec<Touched>,
     /// Where the executable is; it pins the mount.
@@ -64,7 +70,8 @@ pub(crate) struct Capture {
 }
 
 impl Capture {
-    /// The files, the executable first, then in the order in which they were mapped.
+    /// The files, the executable first, then in the order in which they were mapped, then metadata,
+    /// and at the end those that were only read.
     pub(crate) fn files(&self) -> Files<'_> {
         Files(self.files.iter())
     }
@@ -125,12 +132,14 @@ pub(crate) fn count(space: &Space<'_>) -> Result<u64> {
 
 /// Reads the page tables of `space`, in which `task` ran `executable` first. [`None`] if that is
 /// not mapped: then the exec failed, or another program followed. Build ids are looked for in files
-/// that are not `known`.
+/// that are not `known`. What was read is taken out of `reads`; `wanted` is what was to be had ready.
 pub(crate) fn capture(
     space: &Space<'_>,
     executable: Identity,
     task: &Task,
     known: impl Fn(&Inode) -> bool,
+    reads: Option<&Reads>,
+    wanted: &[Known],
 ) -> Result<Option<Capture>> {
     let areas;
     let mut found: KVVec<Found<'_>> = KVVec::new();
@@ -178,6 +187,16 @@ pub(crate) fn capture(
             locked.mark_touched(area, file.pages.words_mut());
         }
     }
+    let mut read = reads.map(Reads::take).unwrap_or_default();
+    for file in &mut read.files {
+        let mapped = found
+            .iter_mut()
+            .find(|mapped| mapped.inode.identity() == file.inode);
+        if let Some(mapped) = mapped {
+            mapped.pages.add_all(&file.pages);
+            file.pages = Pages::empty(0)?;
+        }
+    }
     // Names may wait for locks of the filesystem; not under the lock of the mm.
     let root = Path::root_of(task);
     let mut buffer = KVec::from_elem(0u8, MAX_PATH, GFP_KERNEL)?;
@@ -208,6 +227,31 @@ pub(crate) fn capture(
         let touched = Touched {
             path,
             identity,
+            pages: file.pages,
+        };
+        files.push(touched, GFP_KERNEL)?;
+    }
+    let device = reads.and(place.as_ref()).and_then(Device::of_path);
+    if let Some(device) = device {
+        for part in metadata::needed(&device, &read.metadata, wanted.iter())? {
+            let mut path = KVec::new();
+            path.extend_from_slice(part.name.as_bytes(), GFP_KERNEL)?;
+            let touched = Touched {
+                path,
+                identity: metadata::identity_of(&device),
+                pages: part.pages,
+            };
+            files.push(touched, GFP_KERNEL)?;
+        }
+    }
+    for file in read.files {
+        if file.pages.bitmap().count() == 0 || files.len() >= MAX_FILES {
+            continue;
+        }
+        let file = KBox::into_inner(file);
+        let touched = Touched {
+            path: file.path,
+            identity: file.identity,
             pages: file.pages,
         };
         files.push(touched, GFP_KERNEL)?;

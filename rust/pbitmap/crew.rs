@@ -24,6 +24,7 @@ use super::{
         Known,
         Launch, //
     },
+    metadata,
     prefetch::{
         self,
         Budget,
@@ -36,6 +37,7 @@ use super::{
     },
     sys::{
         cred,
+        device::Device,
         file::Path,
         page_cache,
         payer::Payer,
@@ -153,9 +155,15 @@ pub(crate) fn prefetch(launch: &Arc<Launch>, executable: &File, pool: &Pool) -> 
         let _ = items.push(Item { file, from }, GFP_KERNEL);
     };
     let mut walk = Walk::new(&root);
-    for (index, known) in launch.files.iter().enumerate() {
-        let outcome = if known.path().is_none() {
-            prefetch::run(executable, known.wanted(), 0, &mut budget)
+    // Metadata first: looking the files up needs it.
+    let files = || launch.files.iter().enumerate();
+    let parts = files().filter(|(_, known)| known.first_page().is_some());
+    let others = files().filter(|(_, known)| known.first_page().is_none());
+    for (index, known) in Iterator::chain(parts, others) {
+        let outcome = if known.first_page().is_some() {
+            read_metadata(known, executable, 0, &mut budget)
+        } else if known.path().is_none() {
+            prefetch::run(executable, known.wanted(), 0, 0, &mut budget)
         } else {
             match read_inline(launch, known, &mut walk, may_wait, &mut budget) {
                 Some(outcome) => outcome,
@@ -187,6 +195,21 @@ pub(crate) fn prefetch(launch: &Arc<Launch>, executable: &File, pool: &Pool) -> 
         }
     }
     total
+}
+
+/// Reads metadata of the filesystem that the executable is on, if that is the one that was recorded.
+fn read_metadata(known: &Known, executable: &File, from: u64, budget: &mut Budget) -> Outcome {
+    let device = Device::of(executable);
+    let own = device.filter(|device| known.is_on(&metadata::identity_of(device)));
+    match (own, known.first_page()) {
+        (Some(device), Some(first)) => {
+            prefetch::run(device.file(), known.wanted(), first, from, budget)
+        }
+        _ => {
+            Refusal::from(Reason::MetadataChanged).count();
+            Outcome::default()
+        }
+    }
 }
 
 /// Reads what need not be waited for. [`None`] if it is for the crew.
@@ -223,7 +246,7 @@ fn read_inline(
                 return None;
             }
             let file = found.open_to_read_ahead(&launch.user).ok()?;
-            Some(prefetch::run(&file, known.wanted(), 0, budget))
+            Some(prefetch::run(&file, known.wanted(), 0, 0, budget))
         }
         Err(refusal) => {
             refusal.count();
@@ -296,13 +319,14 @@ impl Crew {
         };
         let opened;
         let file = match known.path() {
-            None => &*self.executable,
+            None => Some(&*self.executable),
+            Some(_) if known.first_page().is_some() => None,
             Some(path) => {
                 let found = admit(known, walk.to(path)?)?;
                 opened = found
                     .open_to_read_ahead(&self.launch.user)
                     .map_err(open_refusal)?;
-                &*opened
+                Some(&*opened)
             }
         };
         let mut budget = Budget {
@@ -310,7 +334,10 @@ impl Crew {
             runs: u32::MAX,
         };
         let before = budget.pages;
-        let outcome = prefetch::run(file, known.wanted(), item.from, &mut budget);
+        let outcome = match file {
+            Some(file) => prefetch::run(file, known.wanted(), 0, item.from, &mut budget),
+            None => read_metadata(known, &self.executable, item.from, &mut budget),
+        };
         self.pages.fetch_sub(
             before
                 .saturating_sub(budget.pages)

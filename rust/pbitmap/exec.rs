@@ -31,13 +31,10 @@ use super::{
     store,
     sys::{
         cred,
+        device::Device,
         exec::{
             Exec,
             Hook, //
-        },
-        fault::{
-            Armed,
-            Probe, //
         },
         file::{
             self,
@@ -45,6 +42,11 @@ use super::{
             Path, //
         },
         pool::Pool,
+        probe::{
+            Armed,
+            Event,
+            Probe, //
+        },
         task_work::Waiter,
         watch::Watch,
         work::Chore, //
@@ -107,10 +109,11 @@ impl Engine {
             ),
             GFP_KERNEL,
         )?;
-        let probe = Probe::new()?;
+        let faults = Probe::new(Event::Fault)?;
+        let reads = Probe::new(Event::Read)?;
         let rester = Arc::pin_init(
             Chore::new(
-                Rester::new(reaper.clone(), probe.clone()),
+                Rester::new(reaper.clone(), [faults.clone(), reads.clone()]),
                 name,
                 kernel::static_lock_class!(),
             ),
@@ -119,7 +122,8 @@ impl Engine {
         let rooms = Rooms {
             reaper,
             sampler,
-            probe,
+            faults,
+            reads,
             rester,
             writer,
             programs,
@@ -134,7 +138,7 @@ impl Engine {
     }
 
     /// Waits for all that execs have set in motion, and undoes it. To be called when the hook is
-    /// gone, and faults are not seen any more.
+    /// gone, and faults and reads are not seen any more.
     ///
     /// Recorders first: no callback runs after that, so that nobody asks for a chore. Then what
     /// was recorded is written, and what has ended is freed.
@@ -146,11 +150,12 @@ impl Engine {
         self.rooms.reaper.stop();
     }
 
-    /// From now on recorders are told of their programs' faults.
+    /// From now on recorders are told of their programs' faults and reads.
     pub(crate) fn arm(&self) -> Result<Armed> {
+        let rooms = &self.rooms;
         Armed::new(
-            self.rooms.probe.clone(),
-            Recorders(self.rooms.reaper.clone()),
+            [rooms.faults.clone(), rooms.reads.clone()],
+            Recorders(rooms.reaper.clone()),
         )
     }
 
@@ -238,7 +243,8 @@ impl Engine {
         exec: &Exec<'_>,
         launch: &Arc<Launch>,
     ) -> Result<Arc<Watch<Recorder>>, Refusal> {
-        Recorder::watch(exec.mm(), launch.clone(), &self.rooms)
+        let device = Device::of(exec.file()).map(|device| device.key());
+        Recorder::watch(exec.mm(), launch.clone(), device, &self.rooms)
             .map_err(|_| Reason::NoRecorder.into())
     }
 }
@@ -284,6 +290,10 @@ impl Gauges for EngineGauges {
     }
 
     fn faults_watched(&self) -> u64 {
-        self.0.rooms.probe.is_awake().into()
+        self.0.rooms.faults.is_awake().into()
+    }
+
+    fn reads_watched(&self) -> u64 {
+        self.0.rooms.reads.is_awake().into()
     }
 }

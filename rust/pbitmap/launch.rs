@@ -9,6 +9,11 @@ use super::{
     access::Permit,
     format::{
         bitmap::Bitmap,
+        metadata::{
+            part_of,
+            MAX_PAGES,
+            PART_PAGES, //
+        },
         slot::{
             FileIdentity,
             Slot, //
@@ -42,14 +47,17 @@ use kernel::{
     task::Task, //
 };
 
-/// A file whose pages a start needs.
+/// A file whose pages a start needs, or a part of the device with metadata that it needs.
 pub(crate) struct Known {
-    /// Its path from the program's root, with a zero byte at the end; empty for the executable.
+    /// Its path from the program's root, with a zero byte at the end; empty for the executable. Of
+    /// metadata what stands for one.
     path: KVec<u8>,
     /// What it was when it was recorded; of the executable, what it is.
     identity: FileIdentity,
     /// The pages.
     wanted: Pages,
+    /// Which part of the device, if it is metadata.
+    part: Option<u64>,
 }
 
 impl Known {
@@ -68,7 +76,17 @@ impl Known {
 
     /// Whether `inode` is the file, unchanged.
     pub(crate) fn is(&self, inode: &Inode) -> bool {
-        self.identity.is_met_by(&identity_of(inode))
+        self.part.is_none() && self.identity.is_met_by(&identity_of(inode))
+    }
+
+    /// The page of the device that the first of its pages is, if it is metadata.
+    pub(crate) fn first_page(&self) -> Option<u64> {
+        self.part?.checked_mul(PART_PAGES.into())
+    }
+
+    /// Whether it is of the device with this identity.
+    pub(crate) fn is_on(&self, device: &FileIdentity) -> bool {
+        self.identity.is_met_by(device)
     }
 }
 
@@ -129,7 +147,7 @@ impl Launch {
         let identity = identity_of(inode);
         self.files
             .iter()
-            .find(|known| known.identity.is_met_by(&identity))
+            .find(|known| known.part.is_none() && known.identity.is_met_by(&identity))
     }
 
     /// Whether `inode` is the executable, with the same content.
@@ -180,13 +198,29 @@ pub(crate) fn wanted_files(
         path: KVec::new(),
         identity: identity_of(inode),
         wanted: Pages::empty(0).map_err(no_memory)?,
+        part: None,
     };
     files.push(own, GFP_KERNEL).map_err(no_memory)?;
     let Some(choice) = profile::choose(slot, &mode.key()) else {
         return Ok(files);
     };
     let slurp = sysctl::slurp() != 0;
+    let mut metadata_left = if sysctl::reads() == 0 {
+        0
+    } else {
+        MAX_PAGES as usize
+    };
     for (file, wanted) in choice.files(slot) {
+        let part = part_of(file.path());
+        if part.is_some() {
+            let count = wanted.count();
+            let is_sound = wanted.len() <= PART_PAGES as usize;
+            if !is_sound || count == 0 || count > metadata_left {
+                continue;
+            }
+            metadata_left = metadata_left.saturating_sub(count);
+        }
+        let slurp = slurp && part.is_none();
         let mut pages = Pages::empty(wanted.len()).map_err(no_memory)?;
         for (index, word) in pages.words_mut().iter_mut().enumerate() {
             *word = if slurp { u64::MAX } else { wanted.word(index) };
@@ -205,6 +239,7 @@ pub(crate) fn wanted_files(
             path,
             identity: file.identity(),
             wanted: pages,
+            part,
         };
         files.push(known, GFP_KERNEL).map_err(no_memory)?;
     }

@@ -39,6 +39,33 @@ impl Pages {
         &mut self.words
     }
 
+    /// Adds `pages` pages from `first` on, as far as there are so many; says how many are new.
+    pub(crate) fn add(&mut self, first: u64, pages: u64) -> u64 {
+        const WORD: u64 = u64::BITS as u64;
+        let end = first.saturating_add(pages).min(self.count as u64);
+        let mut new = 0u64;
+        let mut at = first;
+        while at < end {
+            let bit = at % WORD;
+            let part = end.saturating_sub(at).min(WORD.saturating_sub(bit));
+            let mask = u64::MAX >> WORD.saturating_sub(part) << bit;
+            let Some(word) = self.words.get_mut((at / WORD) as usize) else {
+                break;
+            };
+            new = new.saturating_add((mask & !*word).count_ones().into());
+            *word |= mask;
+            at = at.saturating_add(part);
+        }
+        new
+    }
+
+    /// Adds what `other` has, as far as there are so many.
+    pub(crate) fn add_all(&mut self, other: &Self) {
+        for (word, more) in self.words.iter_mut().zip(other.words.iter()) {
+            *word |= *more;
+        }
+    }
+
     /// The pages as a bitmap.
     pub(crate) fn bitmap(&self) -> Bitmap<'_> {
         Bitmap::new(self.as_bytes(), self.count)

@@ -14,7 +14,7 @@
 //! [`early_fault`] and [`mapper`] map them.
 //!
 //! Up, when the start is over or the program ends: [`recorder`] has [`capture`] read the page
-//! tables, [`writeback`] takes what is new back to the [`store`]; [`access`] says whether it may.
+//! tables, and add what [`reads`] has seen, [`metadata`] too; [`writeback`] takes what is new back to the [`store`]; [`access`] says whether it may.
 //! [`programs`] remembers whether it was worth it.
 //!
 //! [`format`] and [`policy`] know nothing of the kernel and are shared with the tool; [`sys`] knows
@@ -25,7 +25,8 @@
 //! `mmap_lock` of the program, for reading: taken for its page tables, never while a lock of the
 //! module is held. Under it the lock of [`mapper`] is taken. The other locks of the module, those
 //! of [`writeback`]'s queue, of [`programs`] and of the lists of [`sys::watch`], are leaves: no
-//! other lock of the module is taken under them (but for the two lists of `watch`, in one order).
+//! other lock of the module is taken under them (but for the two lists of `watch`, in one order, and
+//! that of [`reads`] under the first).
 //!
 //! # Who owns what
 //!
@@ -48,11 +49,13 @@ mod exec;
 pub mod format;
 mod launch;
 mod mapper;
+mod metadata;
 mod mode;
 mod pages;
 pub mod policy;
 mod prefetch;
 mod programs;
+mod reads;
 mod recorder;
 mod stats;
 mod store;
@@ -77,7 +80,7 @@ module! {
 /// then what was started is waited for, and last the user's view of it goes.
 struct Pbitmap {
     _hook: sys::exec::Registration,
-    _faults: sys::fault::Armed,
+    _probes: sys::probe::Armed,
     _engine: Stop,
     _debugfs: sys::debugfs::Registration,
     _sysctl: sys::sysctl::Registration,
@@ -102,12 +105,12 @@ impl kernel::Module for Pbitmap {
             (c"stats", KBox::new(stats, GFP_KERNEL)?),
             (c"programs", KBox::new(programs, GFP_KERNEL)?),
         ])?;
-        let faults = engine.arm()?;
+        let probes = engine.arm()?;
         // Last: from here on every exec on the machine comes by.
         let hook = sys::exec::Registration::new(engine.clone())?;
         Ok(Self {
             _hook: hook,
-            _faults: faults,
+            _probes: probes,
             _engine: Stop(engine),
             _debugfs: debugfs,
             _sysctl: sysctl,

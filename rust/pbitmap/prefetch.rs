@@ -58,16 +58,22 @@ pub(crate) fn device_of(file: &File) -> Device {
     }
 }
 
-/// Whether all pages of `bitmap` are cached, or are being read.
+/// Whether all pages of `bitmap`, of which the first is page 0, are cached, or are being read.
 pub(crate) fn is_cached(file: page_cache::Mapping<'_>, bitmap: Bitmap<'_>) -> bool {
     bitmap
         .runs()
         .all(|(first, pages)| file.is_cached(first as u64, pages as u64))
 }
 
-/// Asks for the pages of `bitmap` from page `from` on that are not cached, in ascending order, and
-/// does not wait. `budget` becomes less.
-pub(crate) fn run(file: &File, bitmap: Bitmap<'_>, from: u64, budget: &mut Budget) -> Outcome {
+/// Asks for the pages of `bitmap`, of which the first is page `first_page` of the file, from page
+/// `from` on that are not cached, in ascending order, and does not wait. `budget` becomes less.
+pub(crate) fn run(
+    file: &File,
+    bitmap: Bitmap<'_>,
+    first_page: u64,
+    from: u64,
+    budget: &mut Budget,
+) -> Outcome {
     let inode = Inode::of(file);
     let limits = Limits {
         gap_pages: match sysctl::gap_pages() {
@@ -81,7 +87,7 @@ pub(crate) fn run(file: &File, bitmap: Bitmap<'_>, from: u64, budget: &mut Budge
     let longest = page_cache::will_need_limit(file);
     let mut outcome = Outcome::default();
     page_cache::plugged(|| {
-        for run in Plan::new(bitmap, 0, limits).starting_at(from) {
+        for run in Plan::new(bitmap, first_page, limits).starting_at(from) {
             let left = u64::from(budget.pages);
             if left == 0 {
                 break;

@@ -25,17 +25,20 @@ use super::{
         },
     },
     programs::Programs,
+    reads::Reads,
     stats::{
         Counter,
         Reason,
         Refusal, //
     },
     sys::{
-        fault::Probe,
+        device,
         file::Inode,
         mm::Space,
+        probe::Probe,
         time, trace,
         watch::{
+            Read,
             Watch,
             Watcher,
             Watches, //
@@ -74,15 +77,18 @@ const REAP_AT: usize = 64;
 /// Open windows are looked at every so many milliseconds.
 const TICK: u32 = 250;
 
-/// The probe on page faults goes when nothing was recorded for one to two times as many milliseconds:
-/// putting it there costs every processor an interruption or some.
+/// The probes go when nothing was recorded for one to two times as many milliseconds: putting them
+/// there costs every processor an interruption or some.
 const REST_DELAY: u32 = 3000;
 
 /// What all recorders share.
 pub(crate) struct Rooms {
     pub(crate) reaper: Arc<Chore<Reaper>>,
     pub(crate) sampler: Arc<Chore<Sampler>>,
-    pub(crate) probe: Arc<Probe>,
+    /// On page faults.
+    pub(crate) faults: Arc<Probe>,
+    /// On reads.
+    pub(crate) reads: Arc<Probe>,
     pub(crate) rester: Arc<Chore<Rester>>,
     pub(crate) writer: Arc<Chore<Writer>>,
     pub(crate) programs: Arc<Programs>,
@@ -92,6 +98,8 @@ pub(crate) struct Rooms {
 pub(crate) struct Recorder {
     launch: Arc<Launch>,
     mapper: Pin<KBox<Mapper>>,
+    /// What it reads, if that is recorded.
+    reads: Option<Pin<KBox<Reads>>>,
     rooms: Arc<Rooms>,
     /// Whoever sets it reads the page tables.
     taken: AtomicFlag,
@@ -109,10 +117,11 @@ const UNTIL_EXIT: u32 = 0;
 const ADAPTIVE: u32 = 1;
 
 impl Recorder {
-    /// Records the program that will run in `mm`.
+    /// Records the program that will run in `mm`, with metadata that is on `device`.
     pub(crate) fn watch(
         mm: &MmWithUser,
         launch: Arc<Launch>,
+        device: Option<device::Key>,
         rooms: &Arc<Rooms>,
     ) -> Result<Arc<Watch<Self>>> {
         let began = time::milliseconds();
@@ -124,9 +133,15 @@ impl Recorder {
             },
             fixed => began.saturating_add(fixed.into()),
         };
+        let reads = match sysctl::reads() {
+            0 => None,
+            _ => Some(KBox::pin_init(Reads::new(device), GFP_KERNEL)?),
+        };
+        let with_reads = reads.is_some();
         let recorder = Self {
             launch,
             mapper: KBox::pin_init(Mapper::new(), GFP_KERNEL)?,
+            reads,
             rooms: rooms.clone(),
             taken: AtomicFlag::new(false),
             began,
@@ -135,7 +150,8 @@ impl Recorder {
             pages: Atomic::new(0),
         };
         let watch = rooms.reaper.subject().recorders.add(mm, recorder)?;
-        if rooms.probe.wake() {
+        let faults = rooms.faults.wake();
+        if with_reads && rooms.reads.wake() || faults {
             rooms.rester.request(REST_DELAY);
         }
         if first != u64::MAX {
@@ -178,8 +194,16 @@ impl Recorder {
         let launch = &self.launch;
         // An exec that failed ends with another file or none, or before the program ran.
         let known = |inode: &Inode| launch.file(inode).is_some();
-        let captured = capture::capture(space, launch.executable, &launch.task, known)
-            .map_err(|_| Reason::NoRecorder)?;
+        let reads = self.reads.as_deref();
+        let captured = capture::capture(
+            space,
+            launch.executable,
+            &launch.task,
+            known,
+            reads,
+            &launch.files,
+        )
+        .map_err(|_| Reason::NoRecorder)?;
         let Some(capture) = captured else {
             return Ok(None);
         };
@@ -266,9 +290,11 @@ impl Recorder {
         if sysctl::window_ms() != ADAPTIVE {
             return true;
         }
-        let Ok(pages) = capture::count(&Space::of(mm)) else {
+        let Ok(mapped) = capture::count(&Space::of(mm)) else {
             return true;
         };
+        let read = self.reads.as_deref().map_or(0, Reads::pages);
+        let pages = mapped.saturating_add(read);
         let sample = self.samples.fetch_add(1, Relaxed).saturating_add(1);
         let before = self.pages.load(Relaxed);
         self.pages.store(pages, Relaxed);
@@ -300,6 +326,22 @@ impl Watcher for Recorder {
 
     fn faulted(&self, space: &Space<'_>, address: usize, missed: bool) {
         self.mapper.faulted(space, &self.launch, address, missed);
+    }
+
+    fn read(&self, read: &Read) -> bool {
+        self.reads.as_deref().is_some_and(|reads| reads.note(read))
+    }
+
+    fn added(&self, device: device::Key, first: u64, pages: u64) {
+        if let Some(reads) = &self.reads {
+            reads.note_added(device, first, pages);
+        }
+    }
+
+    fn find_files(&self) {
+        if let Some(reads) = &self.reads {
+            reads.find_files();
+        }
     }
 
     fn home(&self) -> &Watches<Self> {
@@ -396,19 +438,19 @@ impl work::Run for Sampler {
     }
 }
 
-/// The chore of not looking at page faults any more when nothing is recorded.
+/// The chore of not looking at page faults and reads any more when nothing is recorded.
 pub(crate) struct Rester {
     reaper: Arc<Chore<Reaper>>,
-    probe: Arc<Probe>,
+    probes: [Arc<Probe>; 2],
     again: AtomicFlag,
 }
 
 impl Rester {
-    /// Puts `probe` to rest when `reaper` has no recorders.
-    pub(crate) fn new(reaper: Arc<Chore<Reaper>>, probe: Arc<Probe>) -> Self {
+    /// Puts `probes` to rest when `reaper` has no recorders.
+    pub(crate) fn new(reaper: Arc<Chore<Reaper>>, probes: [Arc<Probe>; 2]) -> Self {
         Self {
             reaper,
-            probe,
+            probes,
             again: AtomicFlag::new(false),
         }
     }
@@ -416,8 +458,11 @@ impl Rester {
 
 impl work::Run for Rester {
     fn run(&self) {
-        let rests = self.probe.rest(|| self.reaper.subject().live() == 0);
-        self.again.store(!rests, Relaxed);
+        let mut rest = true;
+        for probe in &self.probes {
+            rest &= probe.rest(|| self.reaper.subject().live() == 0);
+        }
+        self.again.store(!rest, Relaxed);
     }
 
     fn again(&self) -> Option<u32> {

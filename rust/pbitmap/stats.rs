@@ -150,6 +150,8 @@ named! {
         LibraryChanged = "library_changed",
         /// A library that the caller may not read.
         LibraryUnreadable = "library_unreadable",
+        /// Metadata of another filesystem than the one that the program is on now.
+        MetadataChanged = "metadata_changed",
         /// A library on, or behind, a filesystem that may not answer.
         LibraryFilesystem = "library_filesystem",
     }
@@ -224,6 +226,8 @@ pub(crate) trait Gauges: Send + Sync + 'static {
     fn work_pending(&self) -> u64;
     /// Whether page faults are looked at: 0 or 1.
     fn faults_watched(&self) -> u64;
+    /// Whether reads of files are looked at: 0 or 1.
+    fn reads_watched(&self) -> u64;
 }
 
 /// The file `debugfs/pbitmap/stats` with these gauges.
@@ -244,5 +248,6 @@ impl<G: Gauges> Show for Stats<G> {
         seq_print!(to, "recorders_live {}\n", self.0.recorders_live());
         seq_print!(to, "work_pending {}\n", self.0.work_pending());
         seq_print!(to, "faults_watched {}\n", self.0.faults_watched());
+        seq_print!(to, "reads_watched {}\n", self.0.reads_watched());
     }
 }

@@ -13,7 +13,7 @@
 
 TRACING=/sys/kernel/tracing/events/pbitmap
 SYSCTLS='enabled early_fault update_interval gap_pages max_pages window_ms merge background backoff update_policy
-	update_gid dir slurp'
+	update_gid dir reads slurp'
 
 names() { ls -d /proc/sys/vm/pbitmap* /sys/kernel/debug/pbitmap $TRACING /sys/module/pbitmap 2>/dev/null; }
 
@@ -31,7 +31,7 @@ module_load
 is 'defaults that users rely on' '1 1 0 0 ' \
 	"$(get_sysctl enabled) $(get_sysctl early_fault) $(get_sysctl update_interval) $(get_sysctl update_policy) $(get_sysctl dir)"
 for name in execs armed used pages_wanted pages_cached pages_read runs early_faulted recordings \
-	recorded_pages unchanged writes write_failed rate_limited recorders_live work_pending faults_watched; do
+	recorded_pages unchanged writes write_failed rate_limited recorders_live work_pending faults_watched reads_watched; do
 	grep -qE "^$name [0-9]+\$" "$STATS" && pass "counter $name" || fail "no counter $name"
 done
 is 'lines of stats that are no counter' 0 "$(grep -cvE '^[a-z0-9_]+ -?[0-9]+$' "$STATS")"

@@ -141,12 +141,14 @@ module_load() {
 }
 
 # What most tests stand on: each run is recorded until its end and takes the
-# place of the one before, and no start is treated otherwise than the first. A
+# place of the one before, no start is treated otherwise than the first, and what
+# is recorded is what was mapped. A
 # test of the defaults says `defaults=yes`.
 plain_recording() {
 	set_sysctl window_ms 0
 	set_sysctl merge 0
 	set_sysctl backoff 0
+	set_sysctl reads 0
 }
 
 # An exec that is inside the hook holds the module for a moment: try again.

@@ -54,6 +54,8 @@ takes update_policy 0 1 2
 not update_policy 3 -1
 takes update_gid 0 1000 4294967294
 not update_gid 4294967295 -1
+takes reads 0 1
+not reads 2 -1
 takes slurp 1 0
 not slurp 2 -1
 takes dir /var/lib/pbitmap '/with a blank' "/$(printf '%0254d' 0)" ''

@@ -53,14 +53,15 @@ train() {
 		settle
 	done
 	is "$name: status" 0 "$status"
-	pages "$program" >"$WORK/trained-$name"
+	pages "$program" | grep -v ^metadata: >"$WORK/trained-$name"
 	is "$name: export" 0 "$(status_of tool export -o "$WORK/archive/" "$program")"
 }
 
-# use NAME PROGRAM ARGUMENT... - on the other machine
+# use NAME MISSING PROGRAM ARGUMENT... - on the other machine, where so many of 100
+# pages may be missing because there is no room for all files
 use() {
-	local name=$1 program=$MNT$2 before size trained there both
-	shift
+	local name=$1 missing=$2 program=$MNT$3 before size trained there both
+	shift 2
 	cp -p "$WORK/original-$name" "$program"
 	before=$(bytes_of "$program")
 	note "$(tool import --store=xattr --root "$MNT" "$WORK/archive" "$program")"
@@ -74,7 +75,7 @@ use() {
 	there=$(wc -l <"$WORK/there")
 	both=$(comm -12 "$WORK/trained-$name" "$WORK/there" | wc -l)
 	note "$name: $trained pages recorded, $there in $size bytes, $both of them recorded"
-	is "$name: pages that are missing" 0 $((trained - both))
+	at_most "$name: pages that are missing" $((trained * missing / 100)) $((trained - both))
 	at_least "$name: precision in percent" 80 $((both * 100 / there))
 
 	cold
@@ -110,6 +111,6 @@ is 'files in the archive' 3 "$(find "$WORK/archive" -name '*.pbitmap' | wc -l)"
 # Another machine: packages have the same builds there, but were unpacked later.
 find "$MNT/usr" -name '*.so*' -type f -exec touch -d '2001-01-01 00:00:01' {} +
 
-use git /usr/bin/git --version
-use python3 "$python" -I -B -c 'import json, sqlite3, asyncio'
-use clang "${clang[@]}"
+use git 0 /usr/bin/git --version
+use python3 25 "$python" -I -B -c 'import json, sqlite3, asyncio'
+use clang 0 "${clang[@]}"

@@ -20,7 +20,7 @@ pub const PROFILE_BY_ARGUMENT: u16 = 3;
 
 /// [`FileRecord::kind`]: the executable that holds the section.
 pub const FILE_EXECUTABLE: u16 = 0;
-/// [`FileRecord::kind`]: another file, by its path.
+/// [`FileRecord::kind`]: another file, by its path, or [metadata](super::metadata).
 pub const FILE_BY_PATH: u16 = 1;
 
 /// [`FileRecord::flags`]: pages were dropped because they did not fit.

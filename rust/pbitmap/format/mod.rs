@@ -74,6 +74,7 @@ pub mod crc32c;
 pub mod elf;
 pub mod error;
 pub mod layout;
+pub mod metadata;
 pub mod packed;
 mod record;
 pub mod slot;

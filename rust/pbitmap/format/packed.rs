@@ -157,7 +157,10 @@ pub enum Loss {
     /// Of each file there is one plane, the pages that are wanted; holes of up to so many pages
     /// are filled, which costs reads of pages that are not needed.
     Holes(usize),
-    /// The same with the widest holes, and so many of the profiles, those that were used last.
+    /// The same with holes of [`Loss::FILES_HOLES`], and of the files of each profile only so many
+    /// sixteenths, the first ones: those that were only read go first.
+    Files(usize),
+    /// As [`Loss::Holes`] with the widest holes, and so many of the profiles, those that were used last.
     Profiles(usize),
 }
 
@@ -165,19 +168,41 @@ impl Loss {
     /// How wide holes are filled, by and by.
     const HOLES: [usize; 7] = [0, 1, 2, 4, 8, 16, 64];
 
+    /// How many sixteenths of the files are kept, by and by.
+    const FILES: [usize; 8] = [14, 12, 10, 8, 6, 4, 3, 2];
+
+    /// Files go when holes of so many pages were filled.
+    pub const FILES_HOLES: usize = 4;
+
     /// A little more is left out.
     fn more(self, profiles: usize) -> Option<Self> {
         match self {
             Self::None => Some(Self::Planes(2)),
             Self::Planes(_) => Some(Self::Holes(0)),
+            Self::Holes(Self::FILES_HOLES) => Self::FILES.first().copied().map(Self::Files),
             Self::Holes(now) => Some(match Self::HOLES.iter().find(|wider| **wider > now) {
                 Some(wider) => Self::Holes(*wider),
                 None => return Self::Profiles(profiles).more(profiles),
+            }),
+            Self::Files(now) => Some(match Self::FILES.iter().find(|fewer| **fewer < now) {
+                Some(fewer) => Self::Files(*fewer),
+                None => {
+                    let mut wider = Self::HOLES.iter().filter(|hole| **hole > Self::FILES_HOLES);
+                    Self::Holes(*wider.next()?)
+                }
             }),
             Self::Profiles(now) => {
                 let fewer = now.checked_sub(1).filter(|fewer| *fewer != 0)?;
                 Some(Self::Profiles(fewer))
             }
+        }
+    }
+
+    /// How many of `count` files are kept.
+    pub fn files(self, count: usize) -> usize {
+        match self {
+            Self::Files(sixteenths) => count.saturating_mul(sixteenths).div_ceil(16),
+            _ => count,
         }
     }
 
@@ -250,7 +275,7 @@ fn pack_with(slot: &Slot<'_>, room: usize, loss: Loss, buffer: &mut [u8]) -> Res
     writer.number(header.generation)?;
     writer.number(header.updated)?;
     let kept = || slot.profiles_by_use().take(loss.profiles());
-    let files = |profile: &Profile<'_>| slot.files(profile).count();
+    let files = |profile: &Profile<'_>| loss.files(slot.files(profile).count());
     let mut sum = 0usize;
     for profile in kept() {
         sum = sum.saturating_add(files(&profile));
@@ -258,8 +283,9 @@ fn pack_with(slot: &Slot<'_>, room: usize, loss: Loss, buffer: &mut [u8]) -> Res
     writer.number(kept().count() as u64)?;
     writer.number(sum as u64)?;
     for profile in kept() {
-        writer.profile(&profile, files(&profile))?;
-        for file in slot.files(&profile) {
+        let count = files(&profile);
+        writer.profile(&profile, count)?;
+        for file in slot.files(&profile).take(count) {
             writer.file(&file, profile.record.runs, loss)?;
         }
     }
@@ -408,7 +434,9 @@ impl<'a> Writer<'a> {
         let planes = match loss {
             Loss::None => usize::from(record.plane_count),
             Loss::Planes(most) => most.min(record.plane_count.into()),
-            Loss::Holes(_) | Loss::Profiles(_) => 1.min(usize::from(record.plane_count)),
+            Loss::Holes(_) | Loss::Files(_) | Loss::Profiles(_) => {
+                1.min(usize::from(record.plane_count))
+            }
         };
         self.number(record.kind.into())?;
         self.number(record.flags.into())?;
@@ -437,6 +465,7 @@ impl<'a> Writer<'a> {
                 return Ok(());
             }
             Loss::Holes(widest) => widest,
+            Loss::Files(_) => Loss::FILES_HOLES,
             Loss::Profiles(_) => Loss::HOLES.last().copied().unwrap_or(0),
         };
         if planes == 0 {

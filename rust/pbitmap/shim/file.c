@@ -2,6 +2,8 @@
 /* Files, and who may read and write them. */
 #include <linux/capability.h>
 #include <linux/cred.h>
+#include <linux/fdtable.h>
+#include <linux/file.h>
 #include <linux/fs.h>
 #include <linux/mount.h>
 #include <linux/namei.h>
@@ -172,13 +174,16 @@ int pbm_lookup(const struct path *from, const char *name, bool cached, struct pa
 
 /*
  * Write the path of @path from @root, or from the topmost mount, to the end of
- * @buffer. Returns where it starts; a negative error if it does not fit.
+ * @buffer. Returns where it starts; a negative error if it does not fit. And
+ * whether its mode, and that of each folder, lets everybody read the file.
  */
-int pbm_path_name(const struct path *path, const struct path *root, char *buffer, int len)
+int pbm_path_name(const struct path *path, const struct path *root, char *buffer, int len,
+		  bool *is_public)
 {
 	struct path at = *path;
 	int start = len;
 
+	*is_public = d_inode(at.dentry)->i_mode & S_IROTH;
 	path_get(&at);
 	while (!root || !path_equal(&at, root)) {
 		struct name_snapshot name;
@@ -202,7 +207,37 @@ int pbm_path_name(const struct path *path, const struct path *root, char *buffer
 		parent = dget_parent(at.dentry);
 		dput(at.dentry);
 		at.dentry = parent;
+		if (!(d_inode(parent)->i_mode & S_IXOTH))
+			*is_public = false;
 	}
 	path_put(&at);
 	return start;
+}
+
+/*
+ * Among the files that current has open, the one with this inode, with a reference
+ * on it; NULL if it is not there, or has a high number.
+ */
+struct file *pbm_open_file(u64 dev, u64 ino, u32 generation)
+{
+	unsigned int fd, end = 0;
+
+	if (current->files) {
+		rcu_read_lock();
+		end = min(files_fdtable(current->files)->max_fds, 1024U);
+		rcu_read_unlock();
+	}
+	for (fd = 0; fd < end; fd++) {
+		struct file *file = fget(fd);
+		const struct inode *inode;
+
+		if (!file)
+			continue;
+		inode = pbm_inode(&file->f_path);
+		if (S_ISREG(inode->i_mode) && inode->i_ino == ino &&
+		    inode->i_sb->s_dev == dev && inode->i_generation == generation)
+			return file;
+		fput(file);
+	}
+	return NULL;
 }

@@ -50,6 +50,23 @@ struct pbm_area {
 #define PBM_AREA_MAPPABLE	BIT(0)
 #define PBM_AREA_SHARED_WRITE	BIT(1)
 
+/* A read of a file through the page cache: pages @first to @last. */
+struct pbm_read {
+	u64 dev;
+	u64 ino;
+	u32 generation;
+	unsigned long first;
+	unsigned long last;
+};
+
+/* The device that a filesystem with a UUID is on. */
+struct pbm_device {
+	struct file *file;
+	struct address_space *mapping;
+	u64 size;
+	u8 uuid[16];
+};
+
 /* Whose cgroups and I/O priority a read counts for. */
 struct pbm_payer {
 	struct mem_cgroup *memcg;
@@ -94,7 +111,9 @@ u32 pbm_user(const struct cred *cred);
 int pbm_attribute_get(const struct path *path, const char *name, void *to, size_t len);
 bool pbm_has_attribute(const struct path *path, const char *name);
 int pbm_lookup(const struct path *from, const char *name, bool cached, struct path *out);
-int pbm_path_name(const struct path *path, const struct path *root, char *buffer, int len);
+int pbm_path_name(const struct path *path, const struct path *root, char *buffer, int len,
+		  bool *is_public);
+struct file *pbm_open_file(u64 dev, u64 ino, u32 generation);
 
 void pbm_payer_get(struct pbm_payer *payer);
 void pbm_payer_put(struct pbm_payer *payer);
@@ -113,9 +132,16 @@ size_t pbm_cached_head(struct file *file, void *to, size_t len);
 unsigned int pbm_queue_depth(struct file *file, bool *rotational);
 unsigned long pbm_available_pages(void);
 
+bool pbm_device(const struct path *path, struct pbm_device *out);
+bool pbm_is_used_by_filesystem(const struct pbm_device *device, pgoff_t page);
+
 bool pbm_fault_find(void);
 bool pbm_fault_register(void);
 void pbm_fault_unregister(void);
+
+bool pbm_read_find(void);
+bool pbm_read_register(void);
+void pbm_read_unregister(void);
 
 bool pbm_mm_ran(struct mm_struct *mm);
 unsigned int pbm_areas(struct mm_struct *mm, unsigned long from,
@@ -152,6 +178,11 @@ void pbm_trace_write(u64 dev, u64 ino, u64 generation, u64 pages, int error);
 void pbm_exec(const struct pbm_exec *exec);
 /* for a page fault of an address space with a notifier, before it is handled, */
 void pbm_fault(struct mm_struct *mm, unsigned long addr);
+/* for a read by a task of such an address space, with preemption off, */
+void pbm_read(struct mm_struct *mm, const struct pbm_read *read);
+/* for pages of a device that such a task brings to the page cache, likewise, */
+void pbm_added(struct mm_struct *mm, const struct address_space *device, pgoff_t first,
+	       unsigned long pages);
 /* and to fill a file in debugfs, whose data is @m->private. */
 int pbm_debugfs_show(struct seq_file *m, void *unused);
 

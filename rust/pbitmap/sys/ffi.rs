@@ -54,6 +54,26 @@ pub(super) struct Area {
 pub(super) const AREA_MAPPABLE: u32 = 1 << 0;
 pub(super) const AREA_SHARED_WRITE: u32 = 1 << 1;
 
+/// `struct pbm_read`.
+#[repr(C)]
+pub(super) struct Read {
+    pub(super) dev: u64,
+    pub(super) ino: u64,
+    pub(super) generation: u32,
+    pub(super) first: c_ulong,
+    pub(super) last: c_ulong,
+}
+
+/// `struct pbm_device`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(super) struct Device {
+    pub(super) file: *mut bindings::file,
+    pub(super) mapping: *mut bindings::address_space,
+    pub(super) size: u64,
+    pub(super) uuid: [u8; 16],
+}
+
 /// `struct pbm_payer`.
 #[repr(C)]
 pub(super) struct Payer {
@@ -130,7 +150,9 @@ extern "C" {
         root: *const bindings::path,
         buffer: *mut u8,
         len: c_int,
+        is_public: *mut bool,
     ) -> c_int;
+    pub(super) fn pbm_open_file(dev: u64, ino: u64, generation: u32) -> *mut bindings::file;
     pub(super) fn kernel_file_open(
         path: *const bindings::path,
         flags: c_int,
@@ -165,9 +187,16 @@ extern "C" {
     pub(super) fn pbm_queue_depth(file: *mut bindings::file, rotational: *mut bool) -> c_uint;
     pub(super) fn pbm_available_pages() -> c_ulong;
 
+    pub(super) fn pbm_device(path: *const bindings::path, out: *mut Device) -> bool;
+    pub(super) fn pbm_is_used_by_filesystem(device: *const Device, page: c_ulong) -> bool;
+
     pub(super) fn pbm_fault_find() -> bool;
     pub(super) fn pbm_fault_register() -> bool;
     pub(super) fn pbm_fault_unregister();
+
+    pub(super) fn pbm_read_find() -> bool;
+    pub(super) fn pbm_read_register() -> bool;
+    pub(super) fn pbm_read_unregister();
 
     pub(super) fn pbm_mm_ran(mm: *mut bindings::mm_struct) -> bool;
     pub(super) fn pbm_areas(

@@ -121,6 +121,17 @@ impl Inode {
     }
 }
 
+/// The file with this inode among those that current has open; [`None`] if it is not there, or not
+/// among the first thousand.
+pub(crate) fn open_in_current(inode: &Identity) -> Option<ARef<File>> {
+    // SAFETY: May always be called by a task for itself.
+    let file = unsafe { ffi::pbm_open_file(inode.dev, inode.ino, inode.generation) };
+    let file = NonNull::new(file)?;
+    // SAFETY: It gave a reference of its own. That the file is in a descriptor table does not matter
+    // here: nothing of this module uses its position.
+    Some(unsafe { ARef::from_raw(file.cast()) })
+}
+
 /// The name of the filesystem that `file` is on, as in `/proc/filesystems`.
 pub(crate) fn filesystem(file: &File) -> &CStr {
     // SAFETY: A referenced open file keeps its inode, its superblock and the filesystem's module,
@@ -139,7 +150,7 @@ pub(crate) fn data_filesystem(file: &File) -> &CStr {
 }
 
 /// Where `file` was opened; there for as long as the file is.
-fn path_of(file: &File) -> *const bindings::path {
+pub(super) fn path_of(file: &File) -> *const bindings::path {
     // SAFETY: The file is referenced; `f_path` does not change while it is open.
     unsafe { &raw const (*file.as_ptr()).__bindgen_anon_1.f_path }
 }
@@ -284,6 +295,11 @@ impl Path {
         }
     }
 
+    /// As the kernel knows it.
+    pub(super) fn as_raw(&self) -> *const bindings::path {
+        &self.0
+    }
+
     /// Another reference to the same place.
     pub(crate) fn again(&self) -> Self {
         // SAFETY: The path is referenced.
@@ -324,12 +340,37 @@ impl Path {
     ///
     /// `EOVERFLOW`.
     pub(crate) fn name<'b>(&self, root: Option<&Self>, buffer: &'b mut [u8]) -> Result<&'b [u8]> {
+        self.name_and_mode(root, buffer).map(|(name, _)| name)
+    }
+
+    /// As [`Path::name`], if the modes of the file and of the folders on the way let everybody read
+    /// it.
+    ///
+    /// # Errors
+    ///
+    /// `EOVERFLOW`, or `EACCES` if they do not.
+    pub(crate) fn public_name<'b>(
+        &self,
+        root: Option<&Self>,
+        buffer: &'b mut [u8],
+    ) -> Result<&'b [u8]> {
+        let (name, is_public) = self.name_and_mode(root, buffer)?;
+        is_public.then_some(name).ok_or(EACCES)
+    }
+
+    fn name_and_mode<'b>(
+        &self,
+        root: Option<&Self>,
+        buffer: &'b mut [u8],
+    ) -> Result<(&'b [u8], bool)> {
         let root = root.map_or(core::ptr::null(), |root| &raw const root.0);
         let len = i32::try_from(buffer.len())?;
+        let mut is_public = false;
         // SAFETY: The paths are referenced; `buffer` may be written for its whole length.
-        let start = unsafe { ffi::pbm_path_name(&self.0, root, buffer.as_mut_ptr(), len) };
+        let start =
+            unsafe { ffi::pbm_path_name(&self.0, root, buffer.as_mut_ptr(), len, &mut is_public) };
         let start = usize::try_from(start).map_err(|_| EOVERFLOW)?;
-        buffer.get(start..).ok_or(EOVERFLOW)
+        Ok((buffer.get(start..).ok_or(EOVERFLOW)?, is_public))
     }
 
     /// Whether current may read the file: mode, owner, ACL and security module.

@@ -4,8 +4,8 @@
 //!
 //! Nothing here knows of bitmaps. What a wrapper takes, it borrows; what it must keep, it counts.
 //!
-//! Contexts: all of it runs in process context and may sleep, but for the probe on page faults,
-//! which runs with interrupts off, and what is done under the locks of [`watch`], which are leaves.
+//! Contexts: all of it runs in process context and may sleep, but for the probes on page
+//! faults and reads, which run with interrupts or preemption off, and what is done under the locks of [`watch`], which are leaves.
 //!
 //! A page is one of [`PAGE_SIZE`] bytes here, whatever those of the kernel are: where they are
 //! larger, a page shares its fate with its neighbours.
@@ -15,14 +15,15 @@ mod ffi;
 pub(crate) mod crc32c;
 pub(crate) mod cred;
 pub(crate) mod debugfs;
+pub(crate) mod device;
 pub(crate) mod exec;
-pub(crate) mod fault;
 pub(crate) mod file;
 pub(crate) mod mm;
 pub(crate) mod page_cache;
 pub(crate) mod payer;
 pub(crate) mod pool;
-mod raw_spinlock;
+pub(crate) mod probe;
+pub(crate) mod raw_spinlock;
 pub(crate) mod sysctl;
 pub(crate) mod task_work;
 pub(crate) mod time;

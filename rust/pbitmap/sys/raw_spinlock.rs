@@ -15,10 +15,10 @@ use kernel::{
 
 /// The kernel's `raw_spinlock_t`. Whoever holds it keeps everybody else from the processor: only
 /// for a few steps.
-pub(super) type RawSpinLock<T> = Lock<T, RawSpinLockBackend>;
+pub(crate) type RawSpinLock<T> = Lock<T, RawSpinLockBackend>;
 
 /// How a [`RawSpinLock`] locks.
-pub(super) struct RawSpinLockBackend;
+pub(crate) struct RawSpinLockBackend;
 
 // SAFETY: A `raw_spinlock_t` excludes everybody else. `relock` is the one that calls `lock`.
 unsafe impl Backend for RawSpinLockBackend {
@@ -65,4 +65,4 @@ macro_rules! new_raw_spinlock {
         )
     };
 }
-pub(super) use new_raw_spinlock;
+pub(crate) use new_raw_spinlock;

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Address spaces that are watched: each page fault that may map a file's page, and the end.
+//! Address spaces that are watched: each page fault that may map a file's page, each read of a file,
+//! and the end.
 //!
 //! The end comes from an interval notifier, not a plain notifier: the release of a plain one waits
 //! for a grace period inside exit. The interval is one page that no program can map, so that
-//! nothing but the end calls it. Faults come from the [probe](super::fault::Probe), which looks at
-//! nothing but address spaces that have a notifier.
+//! nothing but the end calls it. Faults and reads come from [probes](super::probe::Probe), which look
+//! at nothing but address spaces that have a notifier.
 //!
 //! # Who owns what
 //!
@@ -15,13 +16,16 @@
 //! either, removes the notifier, waits so for a callback that runs, and then gives its reference
 //! up. A callback that finds its watch in no list leaves it to the one that took it.
 //!
-//! A work that handles a fault, and a sampler, hold references of their own; the memory lives until
+//! A work that handles a fault or a read, and a sampler, hold references of their own; the memory lives until
 //! the last is gone, but the mm has no notifier any more.
 //!
 //! The locks are leaves: under them lists are changed and nothing else is done. That of `ended` is
-//! taken under one of `live`, and those are taken by the probe, with interrupts off.
+//! taken under one of `live`, and so is that of a watcher when it is told of a read. Those of `live`
+//! are taken by the probes, with interrupts or preemption off.
 
 use super::{
+    device,
+    file::Identity,
     mm::Space,
     raw_spinlock::{
         new_raw_spinlock,
@@ -70,6 +74,16 @@ pub(crate) trait Watcher: Send + Sync + 'static {
     /// true.
     fn faulted(&self, space: &Space<'_>, address: usize, missed: bool);
 
+    /// Current reads a file. Says whether it is to call [`Watcher::find_files`] before it returns to
+    /// user mode. With preemption off and a lock held: nothing may be allocated or freed.
+    fn read(&self, read: &Read) -> bool;
+
+    /// Current brings `pages` pages of `device` to memory, from `first` on. As above.
+    fn added(&self, device: device::Key, first: u64, pages: u64);
+
+    /// Current has read a file, and returns to user mode.
+    fn find_files(&self);
+
     /// The watches that this one was added to, which it keeps alive.
     fn home(&self) -> &Watches<Self>
     where
@@ -77,6 +91,17 @@ pub(crate) trait Watcher: Send + Sync + 'static {
 
     /// One more watch is to be reaped, `waiting` of them now.
     fn reap_later(&self, waiting: usize);
+}
+
+/// A part of a file that is read, with `read()` or the like.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Read {
+    /// The file.
+    pub(crate) inode: Identity,
+    /// The first page.
+    pub(crate) first: u64,
+    /// How many pages.
+    pub(crate) pages: u64,
 }
 
 /// One address space, watched.
@@ -92,6 +117,8 @@ pub(crate) struct Watch<T: Watcher> {
     notifier: Opaque<bindings::mmu_interval_notifier>,
     #[pin]
     faults: [Repeated; FAULTS],
+    #[pin]
+    reads: [Repeated; READS],
     missed: AtomicFlag,
     mm: ARef<Mm>,
     watcher: T,
@@ -113,6 +140,12 @@ unsafe impl<T: Watcher> Sync for Watch<T> {}
 /// Faults of one address space that are followed up at a time: one a thread, and one of a parent
 /// that waits in `vfork()`.
 const FAULTS: usize = 4;
+
+/// Reads that are followed up at a time, likewise.
+const READS: usize = 4;
+
+/// The argument of the work after a read: no address, as that after a fault.
+const AFTER_READ: usize = usize::MAX;
 
 /// One past the last address that a program can map: `TASK_SIZE_MAX` or more on every 64-bit
 /// machine, and still below the kernel's.
@@ -174,6 +207,10 @@ impl<T: Watcher> Watch<T> {
 impl<T: Watcher> RepeatedWork for Watch<T> {
     fn run(&self, address: usize) {
         if let Some(space) = Space::of_current(&self.mm) {
+            if address == AFTER_READ {
+                self.watcher.find_files();
+                return;
+            }
             self.watcher
                 .faulted(&space, address, self.missed.load(Relaxed));
         }
@@ -235,6 +272,7 @@ impl<T: Watcher> Watches<T> {
                 links <- ListLinks::new(),
                 notifier: Opaque::uninit(),
                 faults <- pin_init::pin_init_array_from_fn(|_| Repeated::new()),
+                reads <- pin_init::pin_init_array_from_fn(|_| Repeated::new()),
                 missed: AtomicFlag::new(false),
                 mm: ARef::from(mm),
                 watcher,
@@ -275,6 +313,38 @@ impl<T: Watcher> Watches<T> {
             if !asked {
                 watch.missed.store(true, Relaxed);
             }
+        }
+    }
+
+    /// Tells the watcher of `mm`, if it is watched, that current brings pages of a device to memory.
+    pub(super) fn added(
+        &self,
+        mm: *const bindings::mm_struct,
+        device: device::Key,
+        first: u64,
+        pages: u64,
+    ) {
+        let bucket = self.bucket(mm).lock();
+        let found = bucket
+            .iter()
+            .find(|watch| watch.mm.as_raw().cast_const() == mm);
+        if let Some(watch) = found {
+            watch.watcher.added(device, first, pages);
+        }
+    }
+
+    /// Tells the watcher of `mm`, if it is watched, that current reads a file.
+    pub(super) fn read(&self, mm: *const bindings::mm_struct, read: &Read, waiter: &Waiter) {
+        let bucket = self.bucket(mm).lock();
+        let found = bucket
+            .iter()
+            .find(|watch| watch.mm.as_raw().cast_const() == mm);
+        if let Some(watch) = found.filter(|watch| watch.watcher.read(read)) {
+            // If all are asked for already, whoever is the next finds this read too.
+            let _ = watch.reads.iter().any(|work| {
+                // SAFETY: The works are inside of the watch.
+                unsafe { Repeated::ask(watch, work, AFTER_READ, waiter) }
+            });
         }
     }
 

@@ -18,6 +18,7 @@ mod device;
 mod elf;
 mod layout;
 mod merge;
+mod metadata;
 #[cfg(pbitmap_kernel)]
 mod module;
 mod plan;

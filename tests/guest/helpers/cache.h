@@ -39,11 +39,11 @@ static inline size_t cache_in_range(int fd, size_t first, size_t pages)
 
 static inline size_t cache_pages(int fd)
 {
-	struct stat st;
+	off_t size = lseek(fd, 0, SEEK_END); /* of a device too */
 
-	if (fstat(fd, &st))
-		err(2, "fstat");
-	return (st.st_size + 4095) / 4096;
+	if (size < 0)
+		err(2, "lseek");
+	return (size + 4095) / 4096;
 }
 
 static inline size_t cache_count(const char *path)

@@ -3,7 +3,8 @@
  * records [-n TIMES] [-p PAGES] FILE PATH... - put file records into an annotated
  * FILE that nobody recorded: of each PATH, TIMES times, its first PAGES pages (64;
  * rounded up), whatever it has, in a slot that is valid otherwise. The identity is the one of what is at PATH, or
- * at what follows "=" in it ("written=looked-at").
+ * at what follows "=" in it ("written=looked-at"), of metadata ("metadata:N=device")
+ * that of the ext4 filesystem on the device.
  *
  * What a user who may write a program can put into it by hand.
  */
@@ -42,6 +43,18 @@ static uint32_t offset_in(const struct slot_header *s, const void *at)
 	return (const uint8_t *)at - (const uint8_t *)s;
 }
 
+/* A device is known by the UUID of its filesystem and by its size. */
+static void identify_device(struct file_record *f, const char *device)
+{
+	const off_t uuid = 1024 + 0x68; /* in the superblock of ext4 */
+	int fd = open(device, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0 || ioctl(fd, BLKGETSIZE64, &f->size) ||
+	    pread(fd, &f->mtime_sec, 8, uuid) != 8 || pread(fd, &f->ino, 8, uuid + 8) != 8)
+		err(2, "%s", device);
+	close(fd);
+}
+
 static void fill(struct slot_header *s, struct file_record *f, const char *path, size_t length,
 		 const char *looked_at, unsigned int pages)
 {
@@ -61,6 +74,10 @@ static void fill(struct slot_header *s, struct file_record *f, const char *path,
 	f->kind = 1;
 	f->path_offset = offset_in(s, to);
 	f->path_len = length;
+	if (S_ISBLK(st.st_mode) && !strncmp(path, "metadata:", 9)) {
+		identify_device(f, looked_at);
+		return;
+	}
 	f->generation = S_ISREG(st.st_mode) ? generation_of(looked_at) : 0;
 	f->dev = st.st_dev;
 	f->ino = st.st_ino;

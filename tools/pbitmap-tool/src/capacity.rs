@@ -20,6 +20,10 @@ const PATH: u64 = 64;
 /// Files that a program with libraries is taken to map beside them: plugins, locales, caches.
 const MORE_FILES: u64 = 32;
 
+/// Bytes for the files that a program with libraries reads beside, and for blocks of metadata: those
+/// of 40 files, and of 40 parts of the device. Of several profiles the one that is used most needs it.
+const READS: u64 = 20480;
+
 /// Profiles that there is room for if they are kept by name. Most programs have one name and use
 /// the room for the files that cannot be foreseen.
 const NAMED_PROFILES: u64 = 2;
@@ -155,10 +159,12 @@ fn needed(image: &Image, libraries: &Libraries, modes: &Modes) -> u64 {
         ProfileBy::Name => u64::from(modes.profiles).min(NAMED_PROFILES),
         _ => u64::from(modes.profiles),
     };
+    let reads = if libraries.is_empty() { 0 } else { READS };
     (ProfileRecord::SIZE as u64)
         .saturating_add(file(pages_of(image.size)))
         .saturating_add(libraries_and_more)
         .saturating_mul(profiles)
+        .saturating_add(reads)
         .saturating_add(SlotHeader::SIZE as u64)
 }
 

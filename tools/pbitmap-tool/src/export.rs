@@ -11,6 +11,7 @@ use anyhow::{ensure, Context as _, Result};
 use clap::Args;
 use pbitmap_core::format::{
     copy::Copy,
+    metadata::part_of,
     slot::{File, FileIdentity, Slot},
 };
 use serde::Serialize;
@@ -183,7 +184,7 @@ fn portable(slot: &Slot<'_>) -> Result<Vec<u8>> {
     let copy = Copy {
         old: slot,
         template: slot.header(),
-        identify: |file: &File<'_>| Some(anywhere(file)),
+        identify: |file: &File<'_>| part_of(file.path()).is_none().then(|| anywhere(file)),
     };
     let mut bytes = vec![0; usize::try_from(slot.header().slot_size)?];
     ensure!(copy.bytes() <= bytes.len(), "the bitmap contradicts itself");

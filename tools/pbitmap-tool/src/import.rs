@@ -16,6 +16,7 @@ use clap::Args;
 use object::ReadCache;
 use pbitmap_core::format::{
     copy::Copy,
+    metadata::part_of,
     packed::Loss,
     slot::{BuildId, File, FileIdentity, Identity, Slot, SlotHeader},
     MAX_SLOT, PAGE_SIZE,
@@ -347,6 +348,10 @@ impl<'o> Importer<'o> {
 
     /// What a file is that was recorded on another machine, if it is here.
     fn identify(&self, file: &File<'_>) -> Option<FileIdentity> {
+        if part_of(file.path()).is_some() {
+            // Nor is the disk the one that it was recorded on.
+            return None;
+        }
         let mut known = self.known.borrow_mut();
         let found = known
             .entry(file.path().to_vec())
@@ -412,6 +417,9 @@ fn describe(loss: Loss) -> Option<String> {
         Loss::Planes(planes) => format!("packed without all but the last {planes} recordings"),
         Loss::Holes(0) => "packed without what each recording had".to_owned(),
         Loss::Holes(widest) => format!("packed with holes of up to {widest} pages filled"),
+        Loss::Files(sixteenths) => {
+            format!("packed with the first {sixteenths} of 16 files, and with holes filled")
+        }
         Loss::Profiles(count) => format!("packed with {count} profiles, and with holes filled"),
     })
 }

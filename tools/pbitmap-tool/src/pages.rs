@@ -6,6 +6,7 @@ use pbitmap_core::{
     format::{
         bitmap::Bitmap,
         layout::FILE_EXECUTABLE,
+        metadata::{part_of, PART_PAGES},
         slot::{File, Slot},
     },
     policy::{
@@ -25,7 +26,7 @@ pub struct Pages {
     len: usize,
     /// The page that the first one stands for.
     first: u64,
-    /// How many pages the file has.
+    /// How many pages the file has, or the part of the device.
     pub total: u64,
 }
 
@@ -45,12 +46,17 @@ impl Pages {
     pub fn of(slot: &Slot<'_>, file: &File<'_>, wanted: &Wanted<'_>) -> Self {
         let mut bytes = vec![0; wanted.len().div_ceil(8)];
         wanted.write(&mut bytes);
+        let part = part_of(file.path());
         Self {
             bytes,
             len: wanted.len(),
-            first: file.record.first_page,
+            first: match part {
+                Some(part) => part.saturating_mul(PART_PAGES.into()),
+                None => file.record.first_page,
+            },
             total: match file.record.kind {
                 FILE_EXECUTABLE => pages_of(slot.header().elf_size),
+                _ if part.is_some() => PART_PAGES.into(),
                 _ => pages_of(file.record.size),
             },
         }
@@ -79,7 +85,7 @@ impl Pages {
         let limits = Limits {
             gap_pages,
             max_pages: u32::MAX,
-            file_pages: self.total,
+            file_pages: self.first.saturating_add(self.total),
         };
         let start = Planned {
             gap_pages,

@@ -8,6 +8,7 @@ use pbitmap_core::{
     format::{
         error::Error,
         layout::FILE_EXECUTABLE,
+        metadata::part_of,
         slot::{File, Profile, Slot},
     },
     policy::profile::Choice,
@@ -277,6 +278,7 @@ fn file_report(file: &File<'_>, pages: &Pages) -> FileReport {
     FileReport {
         kind: match file.record.kind {
             FILE_EXECUTABLE => "executable",
+            _ if part_of(file.path()).is_some() => "metadata",
             _ => "path",
         },
         path: String::from_utf8_lossy(file.path()).into_owned(),

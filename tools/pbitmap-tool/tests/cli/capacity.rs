@@ -69,14 +69,14 @@ fn slots_grow_with_libraries_profiles_and_planes() {
         };
         Capacity::new(&image, libraries, &modes, None).slot_size
     };
-    // One library, the program, and room for 32 files that are not known.
-    assert_eq!(size(&libraries, ProfileBy::None, 1, 1), 12288);
-    assert_eq!(size(&libraries, ProfileBy::Name, 4, 4), 20480);
-    assert_eq!(size(&libraries, ProfileBy::Name, 64, 4), 20480);
-    assert_eq!(size(&libraries, ProfileBy::Script, 8, 4), 69632);
+    // One library, the program, room for 32 files that are not known, and for what is read.
+    assert_eq!(size(&libraries, ProfileBy::None, 1, 1), 36864);
+    assert_eq!(size(&libraries, ProfileBy::Name, 4, 4), 45056);
+    assert_eq!(size(&libraries, ProfileBy::Name, 64, 4), 45056);
+    assert_eq!(size(&libraries, ProfileBy::Script, 8, 4), 98304);
     libraries.found.push(library(50_000));
-    assert_eq!(size(&libraries, ProfileBy::None, 1, 1), 20480);
-    assert_eq!(size(&libraries, ProfileBy::None, 1, 8), 73728);
+    assert_eq!(size(&libraries, ProfileBy::None, 1, 1), 45056);
+    assert_eq!(size(&libraries, ProfileBy::None, 1, 8), 98304);
     libraries.found.push(library(u64::MAX));
     assert_eq!(size(&libraries, ProfileBy::None, 1, 1), 1 << 20);
 }

@@ -1,0 +1,273 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What a program reads and its page tables do not show: files, and blocks of metadata.
+//!
+//! The [probe](super::sys::probe) tells of each read that a recorded program does, by the inode and
+//! the pages. Of an inode that is not known yet current looks for the file on its way out of the
+//! call, when it is still in the table of descriptors, and remembers its path. Reads of a known one
+//! set bits, at once. So a file that another thread closes meanwhile is missed.
+//!
+//! # What is not recorded
+//!
+//! Files that were opened for writing too, or that are on a filesystem whose files are not read
+//! ahead. And what not everybody may read: whoever may read the program may read its bitmap, and
+//! there the path, which is data rather than a part of the program.
+//!
+//! # Metadata
+//!
+//! Looking files up, and finding their blocks, makes the filesystem read blocks of its device, each
+//! of which comes to the page cache of the device on the way. Those that the program's own tasks
+//! bring are noted; what becomes of them is in [`metadata`](super::metadata).
+//!
+//! # Lock order
+//!
+//! The lock is taken by the probe, with preemption off and under that of the list of watches; so
+//! under it nothing is allocated, freed, or waited for.
+
+use super::{
+    capture::MAX_PAGES,
+    crew,
+    format::{
+        slot::FileIdentity,
+        MAX_PATH, //
+    },
+    launch,
+    pages::Pages,
+    sys::{
+        device,
+        file::{
+            self,
+            Identity,
+            Inode,
+            Path, //
+        },
+        raw_spinlock::{
+            new_raw_spinlock,
+            RawSpinLock, //
+        },
+        watch::Read,
+        PAGE_SIZE, //
+    },
+};
+use kernel::{
+    fs::file::flags::{
+        O_ACCMODE,
+        O_RDONLY, //
+    },
+    prelude::*, //
+};
+
+/// Files of one program that are remembered, and no more read ones are recorded.
+const MAX_FILES: usize = 256;
+
+/// Reads of files that are looked for at a time: one a thread.
+const MAX_WAITING: usize = 32;
+
+/// Pages of one file that are recorded. Of what is read from end to end the kernel itself is far
+/// ahead by then.
+const MAX_READ: u64 = 2048;
+
+/// Most pages of one read that are noted at once: those of as many huge pages as one is told of. A
+/// longer read comes by again for the rest.
+const MAX_AT_ONCE: u64 = 16384;
+
+/// A file that a program read.
+pub(crate) struct ReadFile {
+    /// Which inode it is.
+    pub(crate) inode: Identity,
+    /// From the program's root.
+    pub(crate) path: KVec<u8>,
+    /// What it was when it was first read.
+    pub(crate) identity: FileIdentity,
+    /// Those that were read; none of a file that is not recorded.
+    pub(crate) pages: Pages,
+    count: u64,
+}
+
+impl ReadFile {
+    fn note(&mut self, read: &Read) {
+        if self.count < MAX_READ {
+            let new = self.pages.add(read.first, read.pages.min(MAX_AT_ONCE));
+            self.count = self.count.saturating_add(new);
+        }
+    }
+}
+
+/// Runs of blocks that are noted; a folder or a table of inodes is one or a few.
+const MAX_RUNS: usize = 128;
+
+struct State {
+    waiting: [Option<Read>; MAX_WAITING],
+    files: KVVec<KBox<ReadFile>>,
+    /// Pages of the device: the first and one past the last of each run.
+    metadata: KVVec<(u64, u64)>,
+    /// The recording is over.
+    is_over: bool,
+}
+
+/// What one program reads.
+#[pin_data]
+pub(crate) struct Reads {
+    /// The one under the program's filesystem.
+    device: Option<device::Key>,
+    #[pin]
+    state: RawSpinLock<State>,
+}
+
+impl Reads {
+    /// Nothing yet, of a program on `device`.
+    pub(crate) fn new(device: Option<device::Key>) -> impl PinInit<Self, Error> {
+        try_pin_init!(Self {
+            device,
+            state <- new_raw_spinlock!(State {
+                waiting: [None; MAX_WAITING],
+                files: KVVec::new(),
+                metadata: KVVec::with_capacity(MAX_RUNS, GFP_KERNEL)?,
+                is_over: false,
+            }),
+        }? Error)
+    }
+
+    /// Notes that pages of a device came to memory.
+    pub(crate) fn note_added(&self, device: device::Key, first: u64, pages: u64) {
+        if self.device != Some(device) {
+            return;
+        }
+        let end = first.saturating_add(pages);
+        let mut state = self.state.lock();
+        if state.is_over {
+            return;
+        }
+        match state.metadata.last_mut() {
+            Some((_, last)) if *last == first => *last = end,
+            // Those for which there is no room are read as before.
+            _ => drop(state.metadata.push_within_capacity((first, end))),
+        }
+    }
+
+    /// Notes a read. Says whether its file is to be looked for, with [`Reads::find_files`].
+    pub(crate) fn note(&self, read: &Read) -> bool {
+        let mut state = self.state.lock();
+        if state.is_over || state.is_noted(read) {
+            return false;
+        }
+        if let Some(free) = state.waiting.iter_mut().find(|free| free.is_none()) {
+            *free = Some(*read);
+        }
+        true
+    }
+
+    /// Looks for the files of what was noted; to be called by a task that has them open.
+    pub(crate) fn find_files(&self) {
+        while let Some(read) = self.next_waiting() {
+            // Without memory it is not recorded.
+            if let Ok(Some(file)) = find(&read.inode) {
+                let _ = self.add(file, &read);
+            }
+        }
+    }
+
+    fn next_waiting(&self) -> Option<Read> {
+        let mut state = self.state.lock();
+        loop {
+            let read = state.waiting.iter_mut().find_map(Option::take)?;
+            if !state.is_over && !state.is_noted(&read) {
+                return Some(read);
+            }
+        }
+    }
+
+    fn add(&self, mut file: KBox<ReadFile>, read: &Read) -> Result {
+        file.note(read);
+        let mut room = KVVec::with_capacity(MAX_FILES, GFP_KERNEL)?;
+        let mut state = self.state.lock();
+        if state.is_over || state.is_noted(read) {
+            drop(state);
+            return Ok(());
+        }
+        if state.files.capacity() == 0 {
+            core::mem::swap(&mut state.files, &mut room);
+        }
+        let refused = state.files.push_within_capacity(file);
+        drop(state);
+        // Freed here, without the lock.
+        drop((refused, room));
+        Ok(())
+    }
+
+    /// How many pages were read so far.
+    pub(crate) fn pages(&self) -> u64 {
+        let state = self.state.lock();
+        state
+            .files
+            .iter()
+            .map(|file| file.count)
+            .fold(0, u64::saturating_add)
+    }
+
+    /// What there is. More is not recorded.
+    pub(crate) fn take(&self) -> Taken {
+        let mut state = self.state.lock();
+        state.is_over = true;
+        Taken {
+            files: core::mem::take(&mut state.files),
+            metadata: core::mem::take(&mut state.metadata),
+        }
+    }
+}
+
+/// What a program has read.
+#[derive(Default)]
+pub(crate) struct Taken {
+    /// The files, in the order in which they were read first.
+    pub(crate) files: KVVec<KBox<ReadFile>>,
+    /// Runs of pages of the device: the first and one past the last.
+    pub(crate) metadata: KVVec<(u64, u64)>,
+}
+
+impl State {
+    /// Notes `read` if its file is known.
+    fn is_noted(&mut self, read: &Read) -> bool {
+        // Mostly it is the one that came last.
+        let known = self
+            .files
+            .iter_mut()
+            .rev()
+            .find(|file| file.inode == read.inode);
+        if let Some(file) = known {
+            file.note(read);
+            return true;
+        }
+        self.files.len() >= MAX_FILES
+    }
+}
+
+/// The file with this inode, which current has open.
+fn find(inode: &Identity) -> Result<Option<KBox<ReadFile>>> {
+    let Some(file) = file::open_in_current(inode) else {
+        return Ok(None);
+    };
+    let now = Inode::of(&file);
+    let mut path = KVec::new();
+    let mut pages = 0;
+    let is_wanted = file.flags() & O_ACCMODE == O_RDONLY
+        && !now.is_unlinked()
+        && !now.is_dax()
+        && crew::is_local(file::data_filesystem(&file));
+    if is_wanted {
+        let mut buffer = KVec::from_elem(0u8, MAX_PATH, GFP_KERNEL)?;
+        let root = Path::root_of(kernel::current!());
+        if let Ok(name) = Path::of(&file).public_name(root.as_ref(), &mut buffer) {
+            path.extend_from_slice(name, GFP_KERNEL)?;
+            pages = now.size().div_ceil(PAGE_SIZE as u64).min(MAX_PAGES);
+        }
+    }
+    let found = ReadFile {
+        inode: *inode,
+        path,
+        identity: launch::identity_of(&now),
+        pages: Pages::empty(pages as usize)?,
+        count: 0,
+    };
+    Ok(Some(KBox::new(found, GFP_KERNEL)?))
+}

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * reads [ITEM]... - read files in order, and print how many bytes came from a disk
+ *                   for it, as the kernel counts them for this process
+ *
+ *	FILE             from end to end, and close it at once
+ *	FILE@FIRST+COUNT these pages of it
+ *	w:FILE           the same with FILE opened for writing too
+ *	t:FILE           from end to end in a thread, with all others like it at a time
+ *	s:FILE           only ask what it is
+ *	n:FOLDER         only list it
+ *	msleep:N         sleep N milliseconds
+ *	loop:N           do all items before this one N times more
+ */
+#define _GNU_SOURCE
+#include <dirent.h>
+#include <err.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { PAGE = 4096, THREADS = 16 };
+
+static pthread_t threads[THREADS];
+static int thread_count;
+
+static void read_file(const char *name, int flags)
+{
+	char path[PAGE], buffer[4 * PAGE];
+	unsigned long first = 0, count = ~0UL;
+	ssize_t len;
+	char *at;
+	int fd;
+
+	snprintf(path, sizeof(path), "%s", name);
+	at = strchr(path, '@');
+	if (at) {
+		*at = 0;
+		if (sscanf(at + 1, "%lu+%lu", &first, &count) != 2)
+			errx(2, "%s", name);
+	}
+	fd = open(path, flags | O_CLOEXEC);
+	if (fd < 0)
+		err(1, "%s", path);
+	lseek(fd, first * PAGE, SEEK_SET);
+	while (count) {
+		size_t part = count < 4 ? count * PAGE : sizeof(buffer);
+
+		len = read(fd, buffer, part);
+		if (len < 0)
+			err(1, "%s", path);
+		if (len == 0)
+			break;
+		count -= count < 4 ? count : 4;
+	}
+	close(fd);
+}
+
+static void *read_in_thread(void *name)
+{
+	read_file(name, O_RDONLY);
+	return NULL;
+}
+
+static void join_threads(void)
+{
+	while (thread_count)
+		pthread_join(threads[--thread_count], NULL);
+}
+
+static void list(const char *name)
+{
+	DIR *folder = opendir(name);
+
+	if (!folder)
+		err(1, "%s", name);
+	while (readdir(folder))
+		;
+	closedir(folder);
+}
+
+static void do_item(char *item)
+{
+	struct stat st;
+
+	if (!strncmp(item, "t:", 2)) {
+		if (thread_count == THREADS)
+			join_threads();
+		if (pthread_create(&threads[thread_count], NULL, read_in_thread, item + 2))
+			errx(2, "pthread_create");
+		thread_count++;
+		return;
+	}
+	join_threads();
+	if (!strncmp(item, "w:", 2))
+		read_file(item + 2, O_RDWR);
+	else if (!strncmp(item, "s:", 2))
+		stat(item + 2, &st);
+	else if (!strncmp(item, "n:", 2))
+		list(item + 2);
+	else if (!strncmp(item, "msleep:", 7))
+		usleep(atoi(item + 7) * 1000);
+	else
+		read_file(item, O_RDONLY);
+}
+
+/* Bytes that were read from a disk. */
+static unsigned long fetched(void)
+{
+	char text[PAGE] = "", *line;
+	int fd = open("/proc/self/io", O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0 || read(fd, text, sizeof(text) - 1) < 0)
+		err(2, "/proc/self/io");
+	close(fd);
+	line = strstr(text, "\nread_bytes: ");
+	if (!line)
+		errx(2, "no read_bytes");
+	return strtoul(line + strlen("\nread_bytes: "), NULL, 10);
+}
+
+int main(int argc, char **argv)
+{
+	unsigned long before = fetched();
+
+	for (int i = 1; i < argc; i++) {
+		if (!strncmp(argv[i], "loop:", 5)) {
+			for (int times = atoi(argv[i] + 5); times > 0; times--)
+				for (int item = 1; item < i; item++)
+					do_item(argv[item]);
+		} else {
+			do_item(argv[i]);
+		}
+	}
+	join_threads();
+	printf("%lu\n", fetched() - before);
+	return 0;
+}
