@@ -233,6 +233,7 @@ case='the module goes meanwhile'
 put_reader loops
 background chroot "$MNT" /loops "${items[@]}" loop:1000000
 executes $! "$program"
+is "$case: reads are looked at" 1 "$(counter reads_watched)"
 sleep 0.3
 holds "$case: rmmod" module_unload
 module_load
