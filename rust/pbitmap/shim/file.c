@@ -183,7 +183,7 @@ int pbm_path_name(const struct path *path, const struct path *root, char *buffer
 	struct path at = *path;
 	int start = len;
 
-	*is_public = d_inode(at.dentry)->i_mode & S_IROTH;
+	*is_public = d_inode(at.dentry)->i_mode & 0004;
 	path_get(&at);
 	while (!root || !path_equal(&at, root)) {
 		struct name_snapshot name;
@@ -207,7 +207,7 @@ int pbm_path_name(const struct path *path, const struct path *root, char *buffer
 		parent = dget_parent(at.dentry);
 		dput(at.dentry);
 		at.dentry = parent;
-		if (!(d_inode(parent)->i_mode & S_IXOTH))
+		if (!(d_inode(parent)->i_mode & 0001))
 			*is_public = false;
 	}
 	path_put(&at);
