@@ -14,8 +14,8 @@
 //! [`early_fault`] and [`mapper`] map them.
 //!
 //! Up, when the start is over or the program ends: [`recorder`] has [`capture`] read the page
-//! tables, and add what [`reads`] has seen, [`metadata`] too; [`writeback`] takes what is new back to the [`store`]; [`access`] says whether it may.
-//! [`programs`] remembers whether it was worth it.
+//! tables, and add what [`reads`] has seen, [`metadata`] too; [`writeback`] takes what is new back
+//! to the [`store`]; [`access`] says whether it may. [`programs`] remembers whether it was worth it.
 //!
 //! [`format`] and [`policy`] know nothing of the kernel and are shared with the tool; [`sys`] knows
 //! nothing of bitmaps and has all of the module's `unsafe` code.

@@ -53,7 +53,7 @@ if loaded; then rmmod pbitmap; fi
 
 # --- a program's life ---
 
-# A start takes milliseconds, a new process in this kernel a hundred: so these do without where they can.
+# New processes are slow in this kernel: these do without where they can.
 
 # settled - as settle
 mkfifo "$WORK/never"

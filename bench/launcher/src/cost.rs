@@ -20,16 +20,22 @@ fn print(options: &Options, ns: &[u64]) {
     println!("{}", json!({ "label": options.label, "ns": ns }));
 }
 
+/// How long one program takes, from fork to its end.
+fn time_of(options: &Options, command: &sys::Command) -> Result<u64> {
+    let start = sys::monotonic_ns()?;
+    let ended = command.fork(None)?.wait()?;
+    let end = sys::monotonic_ns()?;
+    fail_unless_clean(options, &ended)?;
+    Ok(end.saturating_sub(start))
+}
+
 /// `loop`: the times of fork, exec and exit, back to back.
 pub(crate) fn looped(options: &Options) -> Result<()> {
     let command = command(options)?;
     let mut times = Vec::with_capacity(options.repeat);
     cold::line_up()?;
     for _ in 0..options.repeat {
-        let start = sys::monotonic_ns()?;
-        let ended = command.fork(None)?.wait()?;
-        times.push(sys::monotonic_ns()?.saturating_sub(start));
-        fail_unless_clean(options, &ended)?;
+        times.push(time_of(options, &command)?);
     }
     print(options, &times);
     Ok(())
@@ -89,10 +95,7 @@ pub(crate) fn copies(options: &Options) -> Result<()> {
     cold::line_up()?;
     for copy in commands {
         let command = sys::Command::new(&[copy], None, &options.output)?;
-        let start = sys::monotonic_ns()?;
-        let ended = command.fork(None)?.wait()?;
-        times.push(sys::monotonic_ns()?.saturating_sub(start));
-        fail_unless_clean(options, &ended)?;
+        times.push(time_of(options, &command)?);
     }
     print(options, &times);
     Ok(())

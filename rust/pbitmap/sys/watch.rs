@@ -16,8 +16,8 @@
 //! either, removes the notifier, waits so for a callback that runs, and then gives its reference
 //! up. A callback that finds its watch in no list leaves it to the one that took it.
 //!
-//! A work that handles a fault or a read, and a sampler, hold references of their own; the memory lives until
-//! the last is gone, but the mm has no notifier any more.
+//! A work that handles a fault or a read, and a sampler, hold references of their own; the memory
+//! lives until the last is gone, but the mm has no notifier any more.
 //!
 //! The locks are leaves: under them lists are changed and nothing else is done. That of `ended` is
 //! taken under one of `live`, and so is that of a watcher when it is told of a read. Those of `live`
