@@ -58,6 +58,7 @@ def parse_arguments():
     parser.add_argument("--parallel", type=int, default=1)
     parser.add_argument("--identity", default="", help="what else the figures depend on")
     parser.add_argument("--command", default="make bench", help="for the report")
+    parser.add_argument("--commit", default="", help="for the report")
     return parser.parse_args()
 
 
@@ -279,6 +280,7 @@ def write_results(plan):
     about = {
         "kernel": harness.kernel()[0],
         "command": plan.options.command,
+        "commit": plan.options.commit,
         "date": time.strftime("%Y-%m-%d"),
         "clock": plan.options.clock,
         "repeat": plan.repeat,

@@ -82,10 +82,11 @@ def measure(work, options):
         if kind != "cost":
             continue
         report = harness.parse(value)
-        if not (report.get("ns") or report.get("kb")):
+        if not (report.get("ns") or report.get("bytes")):
             raise harness.Failed(f"nothing was measured: {value}")
         plot, curve, place = report["label"].split(" ")
-        numbers = [ns / 1000 for ns in report["ns"]] if "ns" in report else report["kb"]
+        # us, KiB
+        numbers = [ns / 1000 for ns in report["ns"]] if "ns" in report else [count / 1024 for count in report["bytes"]]
         figures.setdefault(plot, {}).setdefault(curve, {}).setdefault(int(place), []).extend(numbers)
     shutil.rmtree(work)
     return {

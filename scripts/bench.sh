@@ -46,7 +46,7 @@ if [ "${CLOCK:-virtual}" = real ] && [ ! -w /dev/kvm ]; then
 	die "CLOCK=real needs KVM" "without it 'make bench' counts instructions, which holds on any machine"
 fi
 options=("${what[@]}" --parts "${BENCH_PARTS:-}" --programs "${BENCH_PROGRAMS:-}" --devices "${BENCH_DEVICES:-}" --rivals "${BENCH_RIVALS:-}"
-	--clock "${CLOCK:-virtual}" --identity "$(key "$(sha256sum <"$work/pbitmap.ko")")")
+	--clock "${CLOCK:-virtual}" --commit "$(git -C "$SRC" rev-parse --short HEAD 2>/dev/null)" --identity "$(key "$(sha256sum <"$work/pbitmap.ko")")")
 if [ -n "${REPEAT:-}" ]; then options+=(--repeat "$REPEAT"); fi
 bench() { bench_in_root python3 /src/bench/bench.py "${options[@]}" "$@"; }
 

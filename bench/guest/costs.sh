@@ -67,7 +67,7 @@ free_kb() {
 	awk '$1 == "MemFree:" { print $2 }' /proc/meminfo
 }
 
-# memory CURVE: what a program takes that runs, in KB, of COUNT that do; the first time the kernel's caches fill
+# memory CURVE: what a program takes that runs, of MEMORY_COUNT that do; the first time the kernel's caches fill
 memory() {
 	local pages turn number before
 	for pages in $PAGES; do
@@ -80,7 +80,7 @@ memory() {
 				number=$((number + 1))
 			done
 			sleep 10
-			echo "{\"label\": \"memory $1 $pages\", \"kb\": [$(((before - $(free_kb)) * 1000 / MEMORY_COUNT))]}" >/run/memory
+			echo "{\"label\": \"memory $1 $pages\", \"bytes\": [$(((before - $(free_kb)) * 1024 / MEMORY_COUNT))]}" >/run/memory
 			if [ $turn != 1 ]; then report cost "$(cat /run/memory)"; fi
 			wait
 		done

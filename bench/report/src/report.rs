@@ -44,8 +44,12 @@ fn introduction(results: &Results) -> Vec<Block> {
     };
     vec![
         words(format!(
-            "Linux {}, {}; each figure is {}. {clock} A figure that is missing was not measured.",
+            "Linux {}, {}{}; each figure is {}. {clock} A figure that is missing was not measured.",
             about.kernel,
+            match about.commit.as_str() {
+                "" => String::new(),
+                commit => format!("pbitmap {commit}, "),
+            },
             about.date,
             match about.repeat {
                 1 => "that of one cold start".to_owned(),

@@ -31,6 +31,9 @@ const RESOLUTION: f64 = 0.01;
 pub(crate) struct About {
     pub(crate) kernel: String,
     pub(crate) command: String,
+    /// Of pbitmap; empty if it is not known.
+    #[serde(default)]
+    pub(crate) commit: String,
     pub(crate) date: String,
     pub(crate) clock: Clock,
     pub(crate) repeat: u64,
