@@ -141,6 +141,11 @@ pub(crate) fn expect(slot: &Slot<'_>, run: &Run<'_>, seen: &[Seen<'_>]) -> Optio
         .find(|file| file.record.kind == FILE_EXECUTABLE);
     let new = seen.iter().find(|seen| seen.path.is_empty());
     let elf_pages = u32::try_from(header.elf_size.div_ceil(4096)).unwrap_or(u32::MAX);
+    let data_page = |new: Option<u32>, old: Option<&FileModel>| match (new, old) {
+        (None | Some(0), Some(old)) => old.record.data_page,
+        (new, _) => new.unwrap_or(0),
+    };
+    let own_data = data_page(new.map(|seen| seen.data_page), own);
     let new = new.map_or(Pages::new(), |seen| pages(&seen.pages));
     let lost = new.last().is_some_and(|page| *page >= u64::from(elf_pages));
     let cut = |pages: &mut Pages, end: u32| {
@@ -150,6 +155,7 @@ pub(crate) fn expect(slot: &Slot<'_>, run: &Run<'_>, seen: &[Seen<'_>]) -> Optio
         path: Vec::new(),
         record: FileRecord {
             page_count: elf_pages,
+            data_page: own_data,
             ..FileRecord::default()
         },
         planes: merged(new, own),
@@ -183,6 +189,7 @@ pub(crate) fn expect(slot: &Slot<'_>, run: &Run<'_>, seen: &[Seen<'_>]) -> Optio
             record.build_id_len = old.record.build_id_len;
         }
         let old = old.filter(|old| old.record.first_page == 0);
+        record.data_page = data_page(Some(seen.data_page), old);
         files.push((
             FileModel {
                 path: seen.path.to_vec(),

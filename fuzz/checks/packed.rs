@@ -7,7 +7,7 @@ use pbitmap_core::{
     format::copy::Copy,
     format::crc32c::crc32c,
     format::error::Error,
-    format::layout::{FileRecord, ProfileRecord, FILE_EXECUTABLE},
+    format::layout::{FileRecord, ProfileRecord, FILE_DATA, FILE_EXECUTABLE},
     format::packed::{pack, Loss, Packed, MAX_PACKED, MIN_PACKED},
     format::slot::{file_bytes, profile_bytes, File, FileIdentity, Identity, Slot, SlotHeader},
     format::MAX_SLOT,
@@ -177,6 +177,7 @@ fn copies(slot: &Slot<'_>) {
                     plane_count: file.planes.len() as u16,
                     first_page: old.first_page,
                     page_count: if own { 13 } else { old.page_count },
+                    data_page: old.data_page,
                     ..FileRecord::default()
                 };
                 if own {
@@ -235,7 +236,8 @@ fn by_use(slot: &Slot<'_>) -> Vec<model::ProfileModel> {
             let record = &mut file.record;
             record.build_id[record.build_id_len as usize..].fill(0);
             *record = FileRecord {
-                reserved: [0; 28],
+                flags: record.flags & !FILE_DATA,
+                reserved: [0; 24],
                 ..*record
             };
         }

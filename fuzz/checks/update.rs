@@ -38,6 +38,7 @@ pub(super) fn updates(slot: &Slot<'_>, merge: Merge, bytes: &mut Bytes<'_>) {
             path: b"",
             identity: FileIdentity::default(),
             pages: Bitmap::new(bytes.take(40), usize::MAX),
+            data_page: 0,
         }];
         let files: Vec<_> = slot
             .profiles()
@@ -66,6 +67,7 @@ pub(super) fn updates(slot: &Slot<'_>, merge: Merge, bytes: &mut Bytes<'_>) {
                     Some(plane) if op & 0x40 != 0 => plane,
                     _ => Bitmap::new(bytes.take(len), usize::MAX),
                 },
+                data_page: u32::from(op >> 3),
             });
         }
         check_update(slot, &run, &seen);
@@ -226,6 +228,7 @@ pub(crate) fn update(bytes: &[u8]) {
                     ..FileIdentity::default()
                 },
                 pages: Bitmap::new(bytes.take(usize::from(op >> 3)), usize::MAX),
+                data_page: u32::from(op & 3),
             });
         }
         let old = Slot::parse(&slot, &Identity::new(7)).unwrap();

@@ -60,6 +60,7 @@ pub(crate) struct Touched {
     path: KVec<u8>,
     identity: FileIdentity,
     pages: Pages,
+    data_page: u32,
 }
 
 /// What a program touched of the files that it maps, and of those that it read.
@@ -98,6 +99,7 @@ impl<'a> Iterator for Files<'a> {
             path: &file.path,
             identity: file.identity,
             pages: file.pages.bitmap(),
+            data_page: file.data_page,
         })
     }
 }
@@ -108,6 +110,8 @@ struct Found<'a> {
     key: usize,
     area: &'a Area,
     pages: Pages,
+    /// The first page of which the program has, or could have, a copy of its own.
+    data_page: Option<u64>,
     written: bool,
 }
 
@@ -174,6 +178,7 @@ pub(crate) fn capture(
                         key,
                         area,
                         pages: Pages::empty(pages.min(MAX_PAGES) as usize)?,
+                        data_page: None,
                         written: false,
                     };
                     found.push(file, GFP_KERNEL)?;
@@ -184,6 +189,10 @@ pub(crate) fn capture(
                 continue;
             };
             file.written |= area.is_shared_for_writing();
+            if area.has_private_pages() {
+                let first = area.span().first_page;
+                file.data_page = Some(file.data_page.map_or(first, |page| page.min(first)));
+            }
             locked.mark_touched(area, file.pages.words_mut());
         }
     }
@@ -228,6 +237,10 @@ pub(crate) fn capture(
             path,
             identity,
             pages: file.pages,
+            data_page: file
+                .data_page
+                .and_then(|page| page.try_into().ok())
+                .unwrap_or(0),
         };
         files.push(touched, GFP_KERNEL)?;
     }
@@ -240,6 +253,7 @@ pub(crate) fn capture(
                 path,
                 identity: metadata::identity_of(&device),
                 pages: part.pages,
+                data_page: 0,
             };
             files.push(touched, GFP_KERNEL)?;
         }
@@ -253,6 +267,7 @@ pub(crate) fn capture(
             path: file.path,
             identity: file.identity,
             pages: file.pages,
+            data_page: 0,
         };
         files.push(touched, GFP_KERNEL)?;
     }

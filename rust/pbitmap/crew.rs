@@ -104,11 +104,11 @@ fn has_local_folders(filesystem: &CStr) -> bool {
             .any(|name| name.to_bytes() == filesystem.to_bytes())
 }
 
-/// One thing to read: a file of the launch, from a page on.
+/// One thing to read: a file of the launch, or what is left of it.
 #[derive(Clone, Copy)]
 struct Item {
     file: usize,
-    from: u64,
+    from: Option<u64>,
 }
 
 /// What is left to read when exec goes on.
@@ -150,7 +150,7 @@ pub(crate) fn prefetch(launch: &Arc<Launch>, executable: &File, pool: &Pool) -> 
         runs,
     };
     let mut items = KVVec::new();
-    let mut later = |file: usize, from: u64| {
+    let mut later = |file: usize, from: Option<u64>| {
         // What cannot be remembered is not read.
         let _ = items.push(Item { file, from }, GFP_KERNEL);
     };
@@ -161,20 +161,20 @@ pub(crate) fn prefetch(launch: &Arc<Launch>, executable: &File, pool: &Pool) -> 
     let others = files().filter(|(_, known)| known.first_page().is_none());
     for (index, known) in Iterator::chain(parts, others) {
         let outcome = if known.first_page().is_some() {
-            read_metadata(known, executable, 0, &mut budget)
+            read_metadata(known, executable, None, &mut budget)
         } else if known.path().is_none() {
-            prefetch::run(executable, known.wanted(), 0, 0, &mut budget)
+            prefetch::run(executable, &known.wish(None), &mut budget)
         } else {
             match read_inline(launch, known, &mut walk, may_wait, &mut budget) {
                 Some(outcome) => outcome,
                 None => {
-                    later(index, 0);
+                    later(index, None);
                     continue;
                 }
             }
         };
-        if let Some(from) = outcome.rest {
-            later(index, from);
+        if outcome.rest.is_some() {
+            later(index, outcome.rest);
         }
         launch.count(outcome.cached, outcome.asked);
         total.wanted = total.wanted.saturating_add(outcome.wanted);
@@ -198,14 +198,16 @@ pub(crate) fn prefetch(launch: &Arc<Launch>, executable: &File, pool: &Pool) -> 
 }
 
 /// Reads metadata of the filesystem that the executable is on, if that is the one that was recorded.
-fn read_metadata(known: &Known, executable: &File, from: u64, budget: &mut Budget) -> Outcome {
+fn read_metadata(
+    known: &Known,
+    executable: &File,
+    from: Option<u64>,
+    budget: &mut Budget,
+) -> Outcome {
     let device = Device::of(executable);
-    let own = device.filter(|device| known.is_on(&metadata::identity_of(device)));
-    match (own, known.first_page()) {
-        (Some(device), Some(first)) => {
-            prefetch::run(device.file(), known.wanted(), first, from, budget)
-        }
-        _ => {
+    match device.filter(|device| known.is_on(&metadata::identity_of(device))) {
+        Some(device) => prefetch::run(device.file(), &known.wish(from), budget),
+        None => {
             Refusal::from(Reason::MetadataChanged).count();
             Outcome::default()
         }
@@ -246,7 +248,7 @@ fn read_inline(
                 return None;
             }
             let file = found.open_to_read_ahead(&launch.user).ok()?;
-            Some(prefetch::run(&file, known.wanted(), 0, 0, budget))
+            Some(prefetch::run(&file, &known.wish(None), budget))
         }
         Err(refusal) => {
             refusal.count();
@@ -335,7 +337,7 @@ impl Crew {
         };
         let before = budget.pages;
         let outcome = match file {
-            Some(file) => prefetch::run(file, known.wanted(), 0, item.from, &mut budget),
+            Some(file) => prefetch::run(file, &known.wish(item.from), &mut budget),
             None => read_metadata(known, &self.executable, item.from, &mut budget),
         };
         self.pages.fetch_sub(

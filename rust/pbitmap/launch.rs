@@ -22,6 +22,7 @@ use super::{
     mode::Mode,
     pages::Pages,
     policy::profile,
+    prefetch::Wish,
     stats::{
         Reason,
         Refusal, //
@@ -56,6 +57,8 @@ pub(crate) struct Known {
     identity: FileIdentity,
     /// The pages.
     wanted: Pages,
+    /// The first page of its private data, or 0.
+    data_page: u32,
     /// Which part of the device, if it is metadata.
     part: Option<u64>,
 }
@@ -72,6 +75,16 @@ impl Known {
     /// The pages that are wanted.
     pub(crate) fn wanted(&self) -> Bitmap<'_> {
         self.wanted.bitmap()
+    }
+
+    /// The pages, as they are asked for; with `from` those that are left from there on.
+    pub(crate) fn wish(&self, from: Option<u64>) -> Wish<'_> {
+        Wish {
+            bitmap: self.wanted(),
+            first_page: self.first_page().unwrap_or(0),
+            data_page: self.data_page.into(),
+            from,
+        }
     }
 
     /// Whether `inode` is the file, unchanged.
@@ -198,6 +211,7 @@ pub(crate) fn wanted_files(
         path: KVec::new(),
         identity: identity_of(inode),
         wanted: Pages::empty(0).map_err(no_memory)?,
+        data_page: 0,
         part: None,
     };
     files.push(own, GFP_KERNEL).map_err(no_memory)?;
@@ -228,6 +242,7 @@ pub(crate) fn wanted_files(
         if file.path().is_empty() {
             if let Some(own) = files.first_mut() {
                 own.wanted = pages;
+                own.data_page = file.record.data_page;
             }
             continue;
         }
@@ -239,6 +254,7 @@ pub(crate) fn wanted_files(
             path,
             identity: file.identity(),
             wanted: pages,
+            data_page: file.record.data_page,
             part,
         };
         files.push(known, GFP_KERNEL).map_err(no_memory)?;

@@ -76,6 +76,7 @@ impl Recording {
                 path: file.path.as_bytes(),
                 identity: identity(file.version),
                 pages: Bitmap::new(bits, usize::MAX),
+                data_page: 0,
             })
             .collect();
         use_it(&seen)

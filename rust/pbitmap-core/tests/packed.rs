@@ -87,6 +87,7 @@ fn build(made: &Made) -> Vec<u8> {
                 },
                 first_page: 0,
                 page_count: (*pages).into(),
+                data_page: u32::from(*pages) / 3,
                 planes: &planes,
             };
             let _ = builder.file(&input).unwrap();
@@ -125,12 +126,13 @@ fn seen(slot: &Slot<'_>) -> Vec<String> {
                     .map(|index| file.plane(index).unwrap().runs().collect())
                     .collect();
                 format!(
-                    "  {} {} {:?} {:?} {} {planes:?}",
+                    "  {} {} {:?} {:?} {} {} {planes:?}",
                     file.record.kind,
                     file.record.flags,
                     file.path(),
                     file.identity(),
-                    file.record.page_count
+                    file.record.page_count,
+                    file.record.data_page
                 )
             });
             [head].into_iter().chain(files).collect::<Vec<_>>()

@@ -122,6 +122,8 @@ pub struct FileInput<'a> {
     pub first_page: u64,
     /// Bits in a plane.
     pub page_count: u32,
+    /// The first page of its private data, or 0: see [`FileRecord::data_page`].
+    pub data_page: u32,
     /// The planes, the newest first; bytes that are missing at the end are clear bits.
     pub planes: &'a [&'a [u8]],
 }
@@ -239,6 +241,7 @@ impl<'b> Builder<'b> {
             plane_count: u16::try_from(input.planes.len()).map_err(|_| Error::BadRecord)?,
             first_page: input.first_page,
             page_count: input.page_count,
+            data_page: input.data_page,
             ..input.identity.to_record()
         };
         let mut planes = input.planes.iter();

@@ -28,7 +28,8 @@ use super::{
         FileRecord,
         ProfileRecord,
         SlotHeader,
-        ENCODING_RAW, //
+        ENCODING_RAW,
+        FILE_DATA, //
     },
     slot::{
         to_usize,
@@ -439,7 +440,12 @@ impl<'a> Writer<'a> {
             }
         };
         self.number(record.kind.into())?;
-        self.number(record.flags.into())?;
+        if record.data_page == 0 {
+            self.number((record.flags & !FILE_DATA).into())?;
+        } else {
+            self.number((record.flags | FILE_DATA).into())?;
+            self.number(record.data_page.into())?;
+        }
         self.number(planes as u64)?;
         self.number(record.first_page)?;
         self.number(record.page_count.into())?;
@@ -658,10 +664,16 @@ impl<'a> Reader<'a> {
     }
 
     fn file(&mut self) -> Result<(FileRecord, &'a [u8])> {
+        let (kind, flags): (u16, u16) = (self.narrow()?, self.narrow()?);
+        let data_page = match flags & FILE_DATA {
+            0 => 0,
+            _ => self.narrow()?,
+        };
         let mut record = FileRecord {
             encoding: ENCODING_RAW,
-            kind: self.narrow()?,
-            flags: self.narrow()?,
+            kind,
+            flags: flags & !FILE_DATA,
+            data_page,
             plane_count: self.narrow()?,
             first_page: self.number()?,
             page_count: self.narrow()?,

@@ -103,6 +103,8 @@ pub struct Seen<'a> {
     pub identity: FileIdentity,
     /// Bit `n` is page `n` of the file.
     pub pages: Bitmap<'a>,
+    /// The first page of its private data, or 0 if none was seen: see [`FileRecord::data_page`].
+    pub data_page: u32,
 }
 
 /// A recording, but for its files.
@@ -366,7 +368,7 @@ impl<'o, 'r> Recorded<'o, 'r> {
         }
     }
 
-    fn executable<'e>(&self, pages: Bitmap<'e>) -> Entry<'e>
+    fn executable<'e>(&self, pages: Bitmap<'e>, data_page: u32) -> Entry<'e>
     where
         'o: 'e,
     {
@@ -377,6 +379,7 @@ impl<'o, 'r> Recorded<'o, 'r> {
         let page_count = size.div_ceil(u64::from(PAGE_SIZE));
         let mut record = FileIdentity::default().to_record();
         record.page_count = u32::try_from(page_count).unwrap_or(u32::MAX);
+        record.data_page = data_page;
         self.entry(record, b"", pages, old)
     }
 
@@ -386,6 +389,7 @@ impl<'o, 'r> Recorded<'o, 'r> {
     {
         let mut record = seen.identity.to_record();
         record.kind = FILE_BY_PATH;
+        record.data_page = seen.data_page;
         let old = found.filter(|file| file.is_same_file(&record));
         if let Some(old) = old.filter(|_| record.build_id_len == 0) {
             record.build_id = old.record.build_id;
@@ -416,10 +420,16 @@ impl<'o, 'r> Recorded<'o, 'r> {
         old: Option<File<'e>>,
     ) -> Entry<'e> {
         let planes = self.plane_count();
+        // A start that only read the file, or ended early, does not know.
+        let data_page = match (record.data_page, &old) {
+            (0, Some(old)) => old.record.data_page,
+            (page, _) => page,
+        };
         Entry {
             record: FileRecord {
                 // At most `MAX_PLANES`.
                 plane_count: u16::try_from(planes).unwrap_or(u16::MAX),
+                data_page,
                 ..record
             },
             path,
@@ -626,7 +636,8 @@ where
         if core::mem::take(&mut self.executable) {
             let own = self.all.clone().find(|seen| seen.path.is_empty());
             let pages = own.map_or(Bitmap::new(&[], 0), |seen| seen.pages);
-            return Some(self.recorded.executable(pages));
+            let data_page = own.map_or(0, |seen| seen.data_page);
+            return Some(self.recorded.executable(pages, data_page));
         }
         let entry = self.next_seen();
         if entry.is_none() {

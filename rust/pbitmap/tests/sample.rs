@@ -334,5 +334,6 @@ pub(super) fn seen<'a>(path: &'a [u8], pages: &'a [u8]) -> Seen<'a> {
             ..FileIdentity::default()
         },
         pages: Bitmap::new(pages, usize::MAX),
+        data_page: 0,
     }
 }

@@ -450,7 +450,7 @@ mod tests {
         store.bytes[PROFILE + 0x02] = 0x41;
         store.bytes[PROFILE + 0x30] = 0x42;
         store.bytes[RECORD + 0x02] = 0x44;
-        store.bytes[RECORD + 0x70] = 0x43;
+        store.bytes[RECORD + 0x74] = 0x43;
         reseal(&mut store.bytes);
         let _ = store.update(&by_name(b"view", 10), &[seen(b"", &[1])])?;
 
@@ -471,6 +471,34 @@ mod tests {
         assert_eq!(lib.record.page_count, 128);
         assert_eq!(lib.record.ino, 2);
         assert_eq!(lib.plane(1).map(|plane| plane.word(1)), Some(1));
+        Ok(())
+    }
+
+    #[test]
+    fn where_private_data_starts_is_remembered() -> Result {
+        let mut store = Store::new(2, 4)?;
+        let data = |seen: Seen<'static>, data_page| Seen { data_page, ..seen };
+        let (own, lib) = (seen(b"", &[1]), seen(b"/a", &[1]));
+        let _ = store.update(&AGE, &[data(own, 5), data(lib, 6)])?;
+        let pages = |store: &Store| -> Result<[u32; 2]> {
+            let slot = store.slot()?;
+            let profile = slot.default_profile().ok_or(Error::BadRecord)?;
+            let mut pages = slot.files(&profile).map(|file| file.record.data_page);
+            Ok([(); 2].map(|()| pages.next().unwrap_or(0)))
+        };
+        assert_eq!(pages(&store)?, [5, 6]);
+        // Who did not see it, does not make it forgotten; who saw it elsewhere does.
+        let _ = store.update(&AGE, &[own, lib])?;
+        assert_eq!(pages(&store)?, [5, 6]);
+        let _ = store.update(&AGE, &[own])?;
+        assert_eq!(pages(&store)?, [5, 6]);
+        let _ = store.update(&AGE, &[data(own, 7), data(lib, 8)])?;
+        assert_eq!(pages(&store)?, [7, 8]);
+        // Nor of a file that has changed.
+        let mut other = lib;
+        other.identity.size = 9;
+        let _ = store.update(&AGE, &[data(own, 7), other])?;
+        assert_eq!(pages(&store)?, [7, 0]);
         Ok(())
     }
 

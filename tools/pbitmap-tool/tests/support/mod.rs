@@ -304,6 +304,7 @@ fn with_seen<R>(files: &[(&str, &[usize])], then: impl FnOnce(&[Seen<'_>]) -> R)
                 ..FileIdentity::default()
             },
             pages: Bitmap::new(bitmap, 4096),
+            data_page: 0,
         })
         .collect();
     then(&seen)
