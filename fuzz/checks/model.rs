@@ -9,9 +9,10 @@ use pbitmap_core::{
     format::{
         bitmap::Bitmap,
         layout::{
-            FileRecord, ProfileRecord, FILE_BY_PATH, FILE_EXECUTABLE, FILE_TRUNCATED,
+            FileRecord, ProfileRecord, FILE_BY_PATH, FILE_EXECUTABLE, FILE_READ, FILE_TRUNCATED,
             PROFILE_DEFAULT,
         },
+        metadata::part_of,
         slot::{File, Profile, Slot},
         update::{Key, Report, Run, Seen},
     },
@@ -168,6 +169,7 @@ pub(crate) fn expect(slot: &Slot<'_>, run: &Run<'_>, seen: &[Seen<'_>]) -> Optio
         let identity = &seen.identity;
         let mut record = FileRecord {
             kind: FILE_BY_PATH,
+            flags: if seen.is_read { FILE_READ } else { 0 },
             generation: identity.generation,
             dev: identity.dev,
             ino: identity.ino,
@@ -199,20 +201,28 @@ pub(crate) fn expect(slot: &Slot<'_>, run: &Run<'_>, seen: &[Seen<'_>]) -> Optio
             false,
         ));
     }
-    if run.merge != Merge::Replace {
-        for old in old_files {
-            if old.record.kind == FILE_BY_PATH
-                && old.record.first_page == 0
-                && !old.path.is_empty()
-                && !paths.contains(old.path.as_slice())
-            {
-                let planes = merged(Pages::new(), Some(old));
-                let old = FileModel {
-                    planes,
-                    ..old.clone()
-                };
-                files.push((old, false));
-            }
+    for old in old_files {
+        let is_read = old.record.flags & FILE_READ != 0 || part_of(&old.path).is_some();
+        let is_unknown = is_read && !run.saw_reads;
+        if old.record.kind == FILE_BY_PATH
+            && (run.merge != Merge::Replace || is_unknown)
+            && old.record.first_page == 0
+            && !old.path.is_empty()
+            && !paths.contains(old.path.as_slice())
+        {
+            let planes = if is_unknown {
+                let mut planes = old.planes.clone();
+                let oldest = planes.last().cloned().unwrap_or_default();
+                planes.resize(plane_count, oldest);
+                planes
+            } else {
+                merged(Pages::new(), Some(old))
+            };
+            let old = FileModel {
+                planes,
+                ..old.clone()
+            };
+            files.push((old, false));
         }
     }
     files.retain(|(file, _)| {

@@ -85,6 +85,7 @@ pub(crate) fn round_trip(bytes: &[u8]) {
             },
             page_count: u32::from(bytes.byte()) << ((op >> 3) & 3),
             data_page: u32::from(*op) << 7,
+            is_read: op & 4 != 0,
             planes,
         };
         let outcome = builder.file(&input).unwrap();

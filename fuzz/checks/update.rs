@@ -33,12 +33,14 @@ pub(super) fn updates(slot: &Slot<'_>, merge: Merge, bytes: &mut Bytes<'_>) {
             wanted: 5,
             hits: 4,
             now: u64::from(bytes.byte()) << (bytes.byte() % 57),
+            saw_reads: slot.header().generation % 2 == 0,
         };
         let mut seen = vec![Seen {
             path: b"",
             identity: FileIdentity::default(),
             pages: Bitmap::new(bytes.take(40), usize::MAX),
             data_page: 0,
+            is_read: false,
         }];
         let files: Vec<_> = slot
             .profiles()
@@ -68,6 +70,7 @@ pub(super) fn updates(slot: &Slot<'_>, merge: Merge, bytes: &mut Bytes<'_>) {
                     _ => Bitmap::new(bytes.take(len), usize::MAX),
                 },
                 data_page: u32::from(op >> 3),
+                is_read: op & 4 != 0,
             });
         }
         check_update(slot, &run, &seen);
@@ -215,6 +218,7 @@ pub(crate) fn update(bytes: &[u8]) {
             wanted: u32::from(op),
             hits: 1,
             now,
+            saw_reads: op & 8 == 0,
         };
         now += u64::from(op >> 6) * 30_000;
         let mut seen = Vec::new();
@@ -229,6 +233,7 @@ pub(crate) fn update(bytes: &[u8]) {
                 },
                 pages: Bitmap::new(bytes.take(usize::from(op >> 3)), usize::MAX),
                 data_page: u32::from(op & 3),
+                is_read: op & 4 != 0,
             });
         }
         let old = Slot::parse(&slot, &Identity::new(7)).unwrap();

@@ -61,6 +61,7 @@ pub(crate) struct Touched {
     identity: FileIdentity,
     pages: Pages,
     data_page: u32,
+    is_read: bool,
 }
 
 /// What a program touched of the files that it maps, and of those that it read.
@@ -100,6 +101,7 @@ impl<'a> Iterator for Files<'a> {
             identity: file.identity,
             pages: file.pages.bitmap(),
             data_page: file.data_page,
+            is_read: file.is_read,
         })
     }
 }
@@ -241,6 +243,7 @@ pub(crate) fn capture(
                 .data_page
                 .and_then(|page| page.try_into().ok())
                 .unwrap_or(0),
+            is_read: false,
         };
         files.push(touched, GFP_KERNEL)?;
     }
@@ -254,6 +257,7 @@ pub(crate) fn capture(
                 identity: metadata::identity_of(&device),
                 pages: part.pages,
                 data_page: 0,
+                is_read: false,
             };
             files.push(touched, GFP_KERNEL)?;
         }
@@ -268,6 +272,7 @@ pub(crate) fn capture(
             identity: file.identity,
             pages: file.pages,
             data_page: 0,
+            is_read: true,
         };
         files.push(touched, GFP_KERNEL)?;
     }

@@ -45,7 +45,8 @@ use super::{
             Job,
             Pool, //
         },
-        time, //
+        time,
+        trace, //
     },
     sysctl,
 };
@@ -122,6 +123,52 @@ struct Crew {
     /// Pages that may still be asked for.
     pages: Atomic<u32>,
     began: u64,
+}
+
+/// Of the files that were only read, so many are looked at to say that a start is warm.
+const LOOKS: usize = 4;
+
+/// Whether all that the launch wants is in memory, as far as can be told for little: all that the
+/// program maps, and a few of the files that it reads, evenly spread. Where these are, metadata is.
+pub(crate) fn is_warm(launch: &Launch, executable: &File) -> bool {
+    let Some(root) = Path::root_of(&launch.task) else {
+        return false;
+    };
+    let reads = launch.files.iter().filter(|known| known.is_read()).count();
+    let step = reads.div_ceil(LOOKS).max(1);
+    let mut read = 0usize;
+    let mut wanted = 0u64;
+    for known in &launch.files {
+        if known.first_page().is_some() {
+            continue;
+        }
+        if known.is_read() {
+            read = read.saturating_add(1);
+            if read % step != 0 {
+                continue;
+            }
+        }
+        let bitmap = known.wanted();
+        let is_cached = match known.path() {
+            None => prefetch::is_cached(page_cache::Mapping::of(executable), bitmap),
+            Some(path) => root
+                .look_up(relative(path), true)
+                .ok()
+                .and_then(|found| admit(known, found).ok())
+                .is_some_and(|found| prefetch::is_cached(page_cache::Mapping::at(&found), bitmap)),
+        };
+        if !is_cached {
+            return false;
+        }
+        wanted = wanted.saturating_add(bitmap.count() as u64);
+    }
+    if wanted != 0 {
+        Counter::PagesWanted.add(wanted);
+        Counter::PagesCached.add(wanted);
+        launch.count(wanted, 0);
+        trace::prefetch(launch.executable, wanted, wanted, 0, 0);
+    }
+    wanted != 0
 }
 
 /// Has what the launch wants read: part of it now, the rest soon.

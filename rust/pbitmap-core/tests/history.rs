@@ -62,6 +62,7 @@ impl Recording {
             wanted: 7,
             hits: 5,
             now: self.now,
+            saw_reads: true,
         }
     }
 
@@ -77,6 +78,7 @@ impl Recording {
                 identity: identity(file.version),
                 pages: Bitmap::new(bits, usize::MAX),
                 data_page: 0,
+                is_read: false,
             })
             .collect();
         use_it(&seen)

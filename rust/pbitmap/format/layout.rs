@@ -26,8 +26,10 @@ pub const FILE_BY_PATH: u16 = 1;
 /// [`FileRecord::flags`]: pages were dropped because they did not fit.
 pub const FILE_TRUNCATED: u16 = 1;
 
+/// [`FileRecord::flags`]: the program read the file, and mapped nothing of it.
+pub const FILE_READ: u16 = 2;
 /// [`FileRecord::flags`] in a [packed slot](super::packed) only: a [`FileRecord::data_page`] follows.
-pub const FILE_DATA: u16 = 2;
+pub const FILE_DATA: u16 = 4;
 
 /// [`FileRecord::encoding`]: one bit a page.
 pub const ENCODING_RAW: u16 = 0;

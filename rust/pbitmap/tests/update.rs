@@ -34,7 +34,10 @@ use super::{
             },
             MAX_PATH, //
         },
-        policy::merge::Merge,
+        policy::merge::{
+            Merge,
+            Wanted, //
+        },
     },
     sample::{
         by_name,
@@ -57,6 +60,7 @@ const AGE: Run<'static> = Run {
     wanted: 0,
     hits: 0,
     now: 1,
+    saw_reads: true,
 };
 
 /// Offsets in a slot with one profile.
@@ -499,6 +503,58 @@ mod tests {
         other.identity.size = 9;
         let _ = store.update(&AGE, &[data(own, 7), other])?;
         assert_eq!(pages(&store)?, [7, 0]);
+        Ok(())
+    }
+
+    #[test]
+    fn what_is_read_is_left_alone_by_who_did_not_look() -> Result {
+        const WARM: Run<'static> = Run {
+            saw_reads: false,
+            ..AGE
+        };
+        let mut store = Store::new(4, 1)?;
+        let (own, lib) = (seen(b"", &[1]), seen(b"/a", &[1]));
+        let read = |pages| Seen {
+            is_read: true,
+            ..seen(b"/r", pages)
+        };
+        let block = seen(b"metadata:1", &[4]);
+        let _ = store.update(&AGE, &[own, lib, block, read(&[2])])?;
+        let wanted = |store: &Store, path: &[u8]| -> Result<u64> {
+            let slot = store.slot()?;
+            let profile = slot.default_profile().ok_or(Error::BadRecord)?;
+            let file = slot.find(&profile, FILE_BY_PATH, path, 0);
+            Ok(file.map_or(0, |file| Wanted::new(&file, profile.record.runs).word(0)))
+        };
+        for _ in 0..6 {
+            let _ = store.update(&WARM, &[own])?;
+        }
+        // The library is forgotten, which nobody used.
+        assert_eq!(wanted(&store, b"/a")?, 0);
+        assert_eq!(wanted(&store, b"/r")?, 2);
+        assert_eq!(wanted(&store, b"metadata:1")?, 4);
+        assert!(store.is_stored(&WARM, &[own])?);
+        // Of two starts that looked, what both had counts, whatever came in between.
+        let _ = store.update(&AGE, &[own, block, read(&[8])])?;
+        for _ in 0..6 {
+            let _ = store.update(&WARM, &[own])?;
+        }
+        let _ = store.update(&AGE, &[own, block, read(&[8])])?;
+        assert_eq!(wanted(&store, b"/r")?, 10);
+        // Who maps it now is seen all the time.
+        for _ in 0..4 {
+            let _ = store.update(&WARM, &[own, seen(b"/r", &[16])])?;
+        }
+        assert_eq!(wanted(&store, b"/r")?, 16);
+        // Also where all else is replaced.
+        let replace = Run {
+            merge: Merge::Replace,
+            ..WARM
+        };
+        let _ = store.update(&AGE, &[own, lib, block, read(&[8])])?;
+        let _ = store.update(&replace, &[own])?;
+        assert_eq!(wanted(&store, b"/r")?, 8);
+        assert_eq!(wanted(&store, b"/a")?, 0);
         Ok(())
     }
 

@@ -352,6 +352,7 @@ fn libraries_are_told_by_their_build() {
         },
         pages: Bitmap::new(&pages, 8),
         data_page: 3,
+        is_read: false,
     };
     let other = BuildId::new(b"another build");
     let same_time = (1_234_567, 890);
