@@ -41,6 +41,7 @@ def parse_arguments():
     parser.add_argument("--missing", action="store_true", help="only print the programs with cells to measure, and rivals, with their packages")
     parser.add_argument("--no-measuring", action="store_true", help="only write the report of what was measured")
     parser.add_argument("--report", type=Path, help="bench-report")
+    parser.add_argument("--publish", type=Path, metavar="DIR", help="the report and what it was made of go here, too")
     parser.add_argument("--out", type=Path, default=Path("/src/build/bench"), help="where the results are")
     parser.add_argument("--work", type=Path, help="where images go; on the trees' file system")
     parser.add_argument("--binaries", type=Path, help="where bench-launcher is")
@@ -111,7 +112,8 @@ class Plan:
 
     def keep(self, file, key, figures):
         partial = file.with_suffix(".part")
-        partial.write_text(json.dumps({"key": key, **figures}) + "\n")
+        by = {"command": self.options.command, "commit": self.options.commit}
+        partial.write_text(json.dumps({"key": key, "by": by, **figures}) + "\n")
         partial.rename(file)
 
     def missing(self, program):
@@ -264,23 +266,35 @@ class Measurement:
 
 def write_results(plan):
     """The known cells, as the report takes them."""
-    results, timelines, files_kb = [], [], {}
+    results, timelines, files_kb, commands, commits = [], [], {}, {}, {}
+
+    def note(figures, module):
+        """Which command measured this, and which pbitmap, if it is in it (dictionaries keep their order)."""
+        by = figures.pop("by", {})
+        commands[by.get("command", plan.options.command)] = True
+        if module:
+            commits[by.get("commit", plan.options.commit)] = True
+
     for program in plan.programs:
         for device in plan.devices:
             for rival in plan.rivals:
                 cell = plan.known(*plan.cell(program, device, rival))
                 if not cell:
                     continue
+                note(cell, rival.get("module"))
                 names = {"program": program["name"], "device": device["name"], "rival": rival["name"]}
                 files_kb[program["name"]] = cell.pop("files_kb", None) or files_kb.get(program["name"])
                 results.append({**names, **cell})
                 file = plan.cells / f"{program['name']}.{device['name']}.{rival['name']}.timeline"
                 if file.exists():
                     timelines.append(json.loads(file.read_text()))
+    figures = plan.known(*plan.costs()) or {}
+    if figures:
+        note(figures, True)
     about = {
         "kernel": harness.kernel()[0],
-        "command": plan.options.command,
-        "commit": plan.options.commit,
+        "command": "\n".join(commands or [plan.options.command]),
+        "commit": ", ".join(commits or [plan.options.commit]),
         "date": time.strftime("%Y-%m-%d"),
         "clock": plan.options.clock,
         "repeat": plan.repeat,
@@ -297,13 +311,21 @@ def write_results(plan):
         "devices": [{"read_ahead_kb": 128, "filesystem": "ext4", **device} for device in plan.devices],
         "rivals": [{name: rival[name] for name in ("name", "title", "about")} for rival in plan.rivals],
     }
-    figures = plan.known(*plan.costs()) or {}
     if figures:
         about["overheads"] = costs.overheads(figures)
     contents = {"results": results, "about": about, "timelines": timelines, "costs": list(costs.plots(figures))}
     for name, content in contents.items():
         (plan.options.out / f"{name}.json").write_text(json.dumps(content, indent=1) + "\n")
     return results
+
+
+def publish(options):
+    """Leaves the report and the figures that it was made of where readers of the source find them."""
+    for plot in options.publish.glob("*.svg"):
+        plot.unlink()
+    harness.run(options.report, options.out, "--out", options.publish)
+    for name in ["about", "results", "costs"]:
+        shutil.copy(options.out / f"{name}.json", options.publish)
 
 
 def print_table(plan, results):
@@ -367,6 +389,8 @@ def main():
     print_table(plan, results)
     if options.report:
         print(harness.run(options.report, options.out), end="")
+        if options.publish:
+            publish(options)
     if problems:
         raise Failed(f"{len(problems)} could not be measured:\n" + "\n".join(problems))
 
