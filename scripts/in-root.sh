@@ -181,5 +181,6 @@ touch "$CACHE/cargo/config.toml"
 
 exec 8<"$root"
 flock -s 8
-unshare --mount --pid --fork --kill-child "${unshare_args[@]}" \
+# (the first process of a PID namespace is deaf to SIGTERM: it ends with this one)
+setpriv --pdeathsig KILL unshare --mount --pid --fork --kill-child "${unshare_args[@]}" \
 	bash -c "$setup" setup "${env_args[@]}" "$@"
