@@ -150,7 +150,7 @@ def rival_files(tree):
         if (tree / file).exists():
             yield place, tree / file
     listed = subprocess.run(
-        ["chroot", tree, "ldd", "/usr/bin/vmtouch", "/usr/sbin/preload"], stdout=subprocess.PIPE, text=True, check=False
+        ["chroot", tree, "ldd", "/usr/bin/vmtouch", "/usr/sbin/preload"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=False
     ).stdout
     for word in listed.split():
         if word.startswith("/") and not word.endswith(":"):
