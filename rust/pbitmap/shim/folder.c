@@ -4,6 +4,8 @@
 #include <linux/fs.h>
 #include <linux/namei.h>
 #include <linux/path.h>
+#include <linux/pid.h>
+#include <linux/pid_namespace.h>
 #include <linux/sched/task.h>
 #include <linux/uidgid.h>
 
@@ -13,6 +15,22 @@
 static bool pbm_is_roots(const struct inode *inode)
 {
 	return uid_eq(inode->i_uid, GLOBAL_ROOT_UID) && !(inode->i_mode & 0022);
+}
+
+/* The root folder of the first process: since 7.3 kernel threads see nothing. */
+static bool pbm_first_root(struct path *root)
+{
+	struct task_struct *first;
+	bool found;
+
+	rcu_read_lock();
+	first = get_pid_task(find_pid_ns(1, &init_pid_ns), PIDTYPE_TGID);
+	rcu_read_unlock();
+	if (!first)
+		return false;
+	found = pbm_task_root(first, root);
+	put_task_struct(first);
+	return found;
 }
 
 /*
@@ -26,7 +44,7 @@ struct file *pbm_folder_open(const char *folder, const char *name, int flags)
 	struct file *file;
 	int error;
 
-	if (!pbm_task_root(&init_task, &root))
+	if (!pbm_first_root(&root))
 		return ERR_PTR(-ENOENT);
 	error = vfs_path_lookup(root.dentry, root.mnt, folder,
 				LOOKUP_FOLLOW | LOOKUP_DIRECTORY, &place);
