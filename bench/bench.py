@@ -81,6 +81,8 @@ class Plan:
         self.parts = [entry["name"] for entry in choose("parts", [{"name": part} for part in PARTS])]
         self.programs = choose("programs", usual["program"] + table["program"])
         self.devices = choose("devices", table["device"])
+        self.only_on = dict(reversed(name.split(":")) for name in options.rivals.split() if ":" in name)
+        options.rivals = " ".join(name.split(":")[-1] for name in options.rivals.split())
         self.rivals = choose("rivals", table["rival"])
         self.repeat = options.repeat or quick.get("repeat") or (3 if options.clock == "virtual" else 15)
         self.options = options
@@ -110,6 +112,14 @@ class Plan:
             return None
         return figures if figures.pop("key") == key else None
 
+    def base(self, program, device):
+        """What another cell knows of the program on the device whatever is done, as the guest reports it."""
+        for rival in self.rivals:
+            cell = self.known(*self.cell(program, device, rival)) or {}
+            if "warm_us" in cell:
+                return {"warm": [{"ns": cell["warm_us"] * 1000}], "needed": [{"kb_read": cell["needed_kb"]}]}
+        return {}
+
     def keep(self, file, key, figures):
         partial = file.with_suffix(".part")
         by = {"command": self.options.command, "commit": self.options.commit}
@@ -121,7 +131,11 @@ class Plan:
         if "starts" not in self.parts:
             return
         for device in self.devices:
-            rivals = [rival for rival in self.rivals if not self.known(*self.cell(program, device, rival))]
+            rivals = [
+                rival for rival in self.rivals
+                if self.only_on.get(rival["name"], device["name"]) == device["name"]
+                and not self.known(*self.cell(program, device, rival))
+            ]
             if rivals:
                 yield device, rivals
 
@@ -169,9 +183,12 @@ class Measurement:
         self.wanted = list(plan.missing(program))
         self.rest = rest
         self.files_kb = None
-        self.base = {}
+        self.base = {
+            (device["name"], what): reports
+            for device, _ in self.wanted
+            for what, reports in plan.base(program, device).items()
+        }
         self.runs = {}
-        self.timelines = {}
 
     def measure(self):
         options = self.plan.options
@@ -196,6 +213,8 @@ class Measurement:
         settings = {"IMAGE_MB": size, "SQUASHFS_MB": squashfs_mb, "REPEAT": self.plan.repeat, "TIMELINES": f" {timelines} "}
         extra = [(f"bench/devices/{device['name']}", device_script(device)) for device, _ in self.wanted]
         extra += [(f"bench/rivals/{rival['name']}", rival_script(rival)) for rival in self.plan.rivals]
+        based = " ".join(sorted({device for device, _ in self.base}))
+        settings["BASED"] = f" {based} "
         cells = "".join(f"{device['name']} {' '.join(rival['name'] for rival in rivals)}\n" for device, rivals in self.wanted)
         extra += [("bench/cells", cells), *rival_files(self.rivals_tree)]
         initramfs = work / "initramfs.cpio"

@@ -15,7 +15,8 @@
 #   --publish likewise, and leaves it in Documentation/benchmarks
 #
 #   BENCH_PROGRAMS='git perl' BENCH_DEVICES=network BENCH_RIVALS='none pbitmap'
-#             only these; all of everything takes hours
+#             only these; all of everything takes hours. BENCH_RIVALS='none
+#             network:preload' has preload on that device only
 #   BENCH_PARTS=costs   only the costs; BENCH_PARTS=starts only the starts
 #   REPEAT=3  cold starts of each cell; the median counts
 #   CLOCK=real   the machine's own time, with KVM (then REPEAT is 15)
