@@ -89,28 +89,31 @@ class Plan:
         self.cells = options.out / "cells"
         self.cells.mkdir(parents=True, exist_ok=True)
 
-    def key(self, *parts, module):
-        """Names everything that figures depend on."""
-        parts = [*parts, self.options.clock, harness.kernel()[0], self.options.identity if module else ""]
+    def key(self, *parts):
+        """Names everything that figures depend on, but for the module."""
+        parts = [*parts, self.options.clock, harness.kernel()[0]]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
     def cell(self, program, device, rival):
-        """The file and the key of a cell."""
+        """The file and the key of a cell, and with which module it is measured."""
         name = f"{program['name']}.{device['name']}.{rival['name']}.{self.options.clock}.json"
-        return self.cells / name, self.key(program, device, rival, self.repeat, module=rival.get("module"))
+        module = self.options.identity if rival.get("module") else ""
+        return self.cells / name, self.key(program, device, rival, self.repeat), module
 
     def costs(self):
         """The same of the costs."""
         what = [costs.PAGES, costs.PROGRAMS, costs.CROWDS, costs.MEMORY_COUNT, costs.REPEAT]
-        return self.cells / f"costs.{self.options.clock}.json", self.key(what, module=True)
+        return self.cells / f"costs.{self.options.clock}.json", self.key(what), self.options.identity
 
-    def known(self, file, key):
-        """Figures, if they were measured as they would be now."""
+    def known(self, file, key, module):
+        """Figures, if they were measured as they would be now; those that are published, with any module."""
         try:
             figures = json.loads(file.read_text())
         except (FileNotFoundError, json.JSONDecodeError):
             return None
-        return figures if figures.pop("key") == key else None
+        same = figures.pop("key") == key
+        same_module = figures.pop("module", None) == module or self.options.publish
+        return figures if same and same_module else None
 
     def base(self, program, device):
         """What another cell knows of the program on the device whatever is done, as the guest reports it."""
@@ -120,10 +123,10 @@ class Plan:
                 return {"warm": [{"ns": cell["warm_us"] * 1000}], "needed": [{"kb_read": cell["needed_kb"]}]}
         return {}
 
-    def keep(self, file, key, figures):
+    def keep(self, file, key, module, figures):
         partial = file.with_suffix(".part")
         by = {"command": self.options.command, "commit": self.options.commit}
-        partial.write_text(json.dumps({"key": key, "by": by, **figures}) + "\n")
+        partial.write_text(json.dumps({"key": key, "module": module, "by": by, **figures}) + "\n")
         partial.rename(file)
 
     def missing(self, program):
@@ -288,11 +291,14 @@ def write_results(plan):
     results, timelines, files_kb, commands, commits = [], [], {}, {}, {}
 
     def note(figures, module):
-        """Which command measured this, and which pbitmap, if it is in it (dictionaries keep their order)."""
+        """Which command measured this, and with which pbitmap, if with one (dictionaries keep their order)."""
         by = figures.pop("by", {})
         commands[by.get("command", plan.options.command)] = True
-        if module:
-            commits[by.get("commit", plan.options.commit)] = True
+        if not module:
+            return {}
+        commit = by.get("commit", plan.options.commit)
+        commits[commit] = True
+        return {"commit": commit}
 
     for program in plan.programs:
         for device in plan.devices:
@@ -300,8 +306,8 @@ def write_results(plan):
                 cell = plan.known(*plan.cell(program, device, rival))
                 if not cell:
                     continue
-                note(cell, rival.get("module"))
                 names = {"program": program["name"], "device": device["name"], "rival": rival["name"]}
+                names |= note(cell, rival.get("module"))
                 files_kb[program["name"]] = cell.pop("files_kb", None) or files_kb.get(program["name"])
                 results.append({**names, **cell})
                 file = plan.cells / f"{program['name']}.{device['name']}.{rival['name']}.timeline"
