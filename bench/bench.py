@@ -41,6 +41,7 @@ def parse_arguments():
     parser.add_argument("--missing", action="store_true", help="only print the programs with cells to measure, and rivals, with their packages")
     parser.add_argument("--no-measuring", action="store_true", help="only write the report of what was measured")
     parser.add_argument("--report", type=Path, help="bench-report")
+    parser.add_argument("--publish", type=Path, metavar="DIR", help="the report and what it was made of go here, too")
     parser.add_argument("--out", type=Path, default=Path("/src/build/bench"), help="where the results are")
     parser.add_argument("--work", type=Path, help="where images go; on the trees' file system")
     parser.add_argument("--binaries", type=Path, help="where bench-launcher is")
@@ -80,38 +81,52 @@ class Plan:
         self.parts = [entry["name"] for entry in choose("parts", [{"name": part} for part in PARTS])]
         self.programs = choose("programs", usual["program"] + table["program"])
         self.devices = choose("devices", table["device"])
+        self.only_on = dict(reversed(name.split(":")) for name in options.rivals.split() if ":" in name)
+        options.rivals = " ".join(name.split(":")[-1] for name in options.rivals.split())
         self.rivals = choose("rivals", table["rival"])
         self.repeat = options.repeat or quick.get("repeat") or (3 if options.clock == "virtual" else 15)
         self.options = options
         self.cells = options.out / "cells"
         self.cells.mkdir(parents=True, exist_ok=True)
 
-    def key(self, *parts, module):
-        """Names everything that figures depend on."""
-        parts = [*parts, self.options.clock, harness.kernel()[0], self.options.identity if module else ""]
+    def key(self, *parts):
+        """Names everything that figures depend on, but for the module."""
+        parts = [*parts, self.options.clock, harness.kernel()[0]]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
     def cell(self, program, device, rival):
-        """The file and the key of a cell."""
+        """The file and the key of a cell, and with which module it is measured."""
         name = f"{program['name']}.{device['name']}.{rival['name']}.{self.options.clock}.json"
-        return self.cells / name, self.key(program, device, rival, self.repeat, module=rival.get("module"))
+        module = self.options.identity if rival.get("module") else ""
+        return self.cells / name, self.key(program, device, rival, self.repeat), module
 
     def costs(self):
         """The same of the costs."""
         what = [costs.PAGES, costs.PROGRAMS, costs.CROWDS, costs.MEMORY_COUNT, costs.REPEAT]
-        return self.cells / f"costs.{self.options.clock}.json", self.key(what, module=True)
+        return self.cells / f"costs.{self.options.clock}.json", self.key(what), self.options.identity
 
-    def known(self, file, key):
-        """Figures, if they were measured as they would be now."""
+    def known(self, file, key, module):
+        """Figures, if they were measured as they would be now; those that are published, with any module."""
         try:
             figures = json.loads(file.read_text())
         except (FileNotFoundError, json.JSONDecodeError):
             return None
-        return figures if figures.pop("key") == key else None
+        same = figures.pop("key") == key
+        same_module = figures.pop("module", None) == module or self.options.publish
+        return figures if same and same_module else None
 
-    def keep(self, file, key, figures):
+    def base(self, program, device):
+        """What another cell knows of the program on the device whatever is done, as the guest reports it."""
+        for rival in self.rivals:
+            cell = self.known(*self.cell(program, device, rival)) or {}
+            if "warm_us" in cell:
+                return {"warm": [{"ns": cell["warm_us"] * 1000}], "needed": [{"kb_read": cell["needed_kb"]}]}
+        return {}
+
+    def keep(self, file, key, module, figures):
         partial = file.with_suffix(".part")
-        partial.write_text(json.dumps({"key": key, **figures}) + "\n")
+        by = {"command": self.options.command, "commit": self.options.commit}
+        partial.write_text(json.dumps({"key": key, "module": module, "by": by, **figures}) + "\n")
         partial.rename(file)
 
     def missing(self, program):
@@ -119,7 +134,11 @@ class Plan:
         if "starts" not in self.parts:
             return
         for device in self.devices:
-            rivals = [rival for rival in self.rivals if not self.known(*self.cell(program, device, rival))]
+            rivals = [
+                rival for rival in self.rivals
+                if self.only_on.get(rival["name"], device["name"]) == device["name"]
+                and not self.known(*self.cell(program, device, rival))
+            ]
             if rivals:
                 yield device, rivals
 
@@ -148,7 +167,7 @@ def rival_files(tree):
         if (tree / file).exists():
             yield place, tree / file
     listed = subprocess.run(
-        ["chroot", tree, "ldd", "/usr/bin/vmtouch", "/usr/sbin/preload"], stdout=subprocess.PIPE, text=True, check=False
+        ["chroot", tree, "ldd", "/usr/bin/vmtouch", "/usr/sbin/preload"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=False
     ).stdout
     for word in listed.split():
         if word.startswith("/") and not word.endswith(":"):
@@ -167,9 +186,12 @@ class Measurement:
         self.wanted = list(plan.missing(program))
         self.rest = rest
         self.files_kb = None
-        self.base = {}
+        self.base = {
+            (device["name"], what): reports
+            for device, _ in self.wanted
+            for what, reports in plan.base(program, device).items()
+        }
         self.runs = {}
-        self.timelines = {}
 
     def measure(self):
         options = self.plan.options
@@ -194,6 +216,8 @@ class Measurement:
         settings = {"IMAGE_MB": size, "SQUASHFS_MB": squashfs_mb, "REPEAT": self.plan.repeat, "TIMELINES": f" {timelines} "}
         extra = [(f"bench/devices/{device['name']}", device_script(device)) for device, _ in self.wanted]
         extra += [(f"bench/rivals/{rival['name']}", rival_script(rival)) for rival in self.plan.rivals]
+        based = " ".join(sorted({device for device, _ in self.base}))
+        settings["BASED"] = f" {based} "
         cells = "".join(f"{device['name']} {' '.join(rival['name'] for rival in rivals)}\n" for device, rivals in self.wanted)
         extra += [("bench/cells", cells), *rival_files(self.rivals_tree)]
         initramfs = work / "initramfs.cpio"
@@ -264,7 +288,18 @@ class Measurement:
 
 def write_results(plan):
     """The known cells, as the report takes them."""
-    results, timelines, files_kb = [], [], {}
+    results, timelines, files_kb, commands, commits = [], [], {}, {}, {}
+
+    def note(figures, module):
+        """Which command measured this, and with which pbitmap, if with one (dictionaries keep their order)."""
+        by = figures.pop("by", {})
+        commands[by.get("command", plan.options.command)] = True
+        if not module:
+            return {}
+        commit = by.get("commit", plan.options.commit)
+        commits[commit] = True
+        return {"commit": commit}
+
     for program in plan.programs:
         for device in plan.devices:
             for rival in plan.rivals:
@@ -272,15 +307,19 @@ def write_results(plan):
                 if not cell:
                     continue
                 names = {"program": program["name"], "device": device["name"], "rival": rival["name"]}
+                names |= note(cell, rival.get("module"))
                 files_kb[program["name"]] = cell.pop("files_kb", None) or files_kb.get(program["name"])
                 results.append({**names, **cell})
                 file = plan.cells / f"{program['name']}.{device['name']}.{rival['name']}.timeline"
                 if file.exists():
                     timelines.append(json.loads(file.read_text()))
+    figures = plan.known(*plan.costs()) or {}
+    if figures:
+        note(figures, True)
     about = {
         "kernel": harness.kernel()[0],
-        "command": plan.options.command,
-        "commit": plan.options.commit,
+        "command": "\n".join(commands or [plan.options.command]),
+        "commit": ", ".join(commits or [plan.options.commit]),
         "date": time.strftime("%Y-%m-%d"),
         "clock": plan.options.clock,
         "repeat": plan.repeat,
@@ -297,13 +336,21 @@ def write_results(plan):
         "devices": [{"read_ahead_kb": 128, "filesystem": "ext4", **device} for device in plan.devices],
         "rivals": [{name: rival[name] for name in ("name", "title", "about")} for rival in plan.rivals],
     }
-    figures = plan.known(*plan.costs()) or {}
     if figures:
         about["overheads"] = costs.overheads(figures)
     contents = {"results": results, "about": about, "timelines": timelines, "costs": list(costs.plots(figures))}
     for name, content in contents.items():
         (plan.options.out / f"{name}.json").write_text(json.dumps(content, indent=1) + "\n")
     return results
+
+
+def publish(options):
+    """Leaves the report and the figures that it was made of where readers of the source find them."""
+    for plot in options.publish.glob("*.svg"):
+        plot.unlink()
+    harness.run(options.report, options.out, "--out", options.publish)
+    for name in ["about", "results", "costs"]:
+        shutil.copy(options.out / f"{name}.json", options.publish)
 
 
 def print_table(plan, results):
@@ -367,6 +414,8 @@ def main():
     print_table(plan, results)
     if options.report:
         print(harness.run(options.report, options.out), end="")
+        if options.publish:
+            publish(options)
     if problems:
         raise Failed(f"{len(problems)} could not be measured:\n" + "\n".join(problems))
 

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# Usage: bench.sh [--quick | --report]
+# Usage: bench.sh [--quick | --report | --publish]
 #
 # Measures cold starts of many programs on several devices with the module, with
 # nothing, and with every rival (bench/bench.toml), and how what the module costs
@@ -12,9 +12,11 @@
 #
 #   --quick   three programs, one device, three rivals, once each
 #   --report  measures nothing: the report of what there is
+#   --publish likewise, and leaves it in Documentation/benchmarks
 #
 #   BENCH_PROGRAMS='git perl' BENCH_DEVICES=network BENCH_RIVALS='none pbitmap'
-#             only these; all of everything takes hours
+#             only these; all of everything takes hours. BENCH_RIVALS='none
+#             network:preload' has preload on that device only
 #   BENCH_PARTS=costs   only the costs; BENCH_PARTS=starts only the starts
 #   REPEAT=3  cold starts of each cell; the median counts
 #   CLOCK=real   the machine's own time, with KVM (then REPEAT is 15)
@@ -29,6 +31,7 @@ case ${1:-} in
 "") ;;
 --quick) what=(--quick) ;;
 --report) what=(--no-measuring) ;;
+--publish) what=(--no-measuring --publish /src/Documentation/benchmarks) ;;
 *)
 	usage "$0"
 	exit 2
@@ -42,7 +45,7 @@ say "building the report"
 report=$(bench_in_root bash -euc '
 	cargo build --quiet --locked -p bench-report >&2
 	echo "$CARGO_TARGET_DIR/debug/bench-report"')
-if [ "${CLOCK:-virtual}" = real ] && [ ! -w /dev/kvm ]; then
+if [ "${CLOCK:-virtual}" = real ] && [ "$("$SCRIPTS/accel.sh")" != kvm ]; then
 	die "CLOCK=real needs KVM" "without it 'make bench' counts instructions, which holds on any machine"
 fi
 options=("${what[@]}" --parts "${BENCH_PARTS:-}" --programs "${BENCH_PROGRAMS:-}" --devices "${BENCH_DEVICES:-}" --rivals "${BENCH_RIVALS:-}"

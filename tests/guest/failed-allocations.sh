@@ -26,55 +26,39 @@ all=0
 # --- insertion ---
 
 inject_into_insertion
+shopt -s extglob nullglob
 n=1
 refused=0
 inserted=0
 while [ $n -le "$limit" ]; do
-	before=$(injected)
-	fail-nth -i $n "$PBITMAP_KO"
+	count_injected
+	before=$injected
+	fail-nth -i $n "$PBITMAP_KO" pbitmap
 	status=$?
-	if [ "$(injected)" = "$before" ]; then break; fi
+	count_injected
+	if [ "$injected" = "$before" ]; then break; fi
 	all=$((all + 1))
 	case $status in
 	0) inserted=$((inserted + 1)) ;;
 	12) refused=$((refused + 1)) ;;
 	*) fail "insertion, allocation $n fails: error $status" ;;
 	esac
-	if [ $status != 0 ] && [ -n "$(ls -d /proc/sys/vm/pbitmap* /sys/kernel/debug/pbitmap 2>/dev/null)" ]; then
-		fail "insertion, allocation $n fails: something is left of the module"
-	fi
-	if loaded; then rmmod pbitmap || broken 'rmmod'; fi
+	left=(/proc/sys/vm/pbitmap* /sys/kernel/debug/pbitmap* /sys/module/pbitmap*)
+	if [ ${#left[@]} != 0 ]; then fail "insertion, allocation $n fails: something is left of the module"; fi
 	n=$((n + step))
 done
 at_least 'insertions that ran out of memory and were refused' $((step == 1 ? 5 : 1)) $refused
 note "inserted all the same: $inserted"
 if [ "$step" = 1 ]; then is 'the last one' 'met no failure, status 0' "met no failure, status $status"; fi
-if loaded; then rmmod pbitmap; fi
 
 # --- a program's life ---
 
 # New processes are slow in this kernel: these do without where they can.
 
-# settled - as settle
-mkfifo "$WORK/never"
-exec 9<>"$WORK/never"
-settled() {
-	local i
-	for ((i = 0; i < 1000; i++)); do
-		# shellcheck disable=SC2153 # STATS is in lib.sh
-		stats=$(<"$STATS")
-		stats=" ${stats//$'\n'/ } "
-		if [[ $stats = *' recorders_live 0 '* && $stats = *' work_pending 0 '* ]]; then return; fi
-		read -rt 0.01 -u 9
-	done
-	fail 'the module does not settle'
-}
-
 module_load
-settled
+settle
 scratch_mount
 inject_into_module
-template=$WORK/template
 
 # put PROGRAM FILE [OPTION] - annotated
 put() {
@@ -91,48 +75,46 @@ subject() {
 	file=$root$name
 	where=$3
 	shift 3
+	template=
 	if [ $# != 0 ]; then
-		fail-nth -r "$root" -e "$file" 0 "$name" "$@" >/dev/null
-		settled
+		arguments=("$@")
+		start task 0
 	fi
+	template=$WORK/template
 	rm -f "$template"
 	if [ -e "$where" ]; then cp --preserve=xattr "$where" "$template"; fi
 }
 
-# writes - in $stats, those that succeeded and those that did not
-writes() { [[ $stats =~ ' writes '([0-9]+)' '.*' write_failed '([0-9]+)' ' ]] && writes=${BASH_REMATCH[*]:1}; }
-
-# anew - the bitmap is as it was before the trials, in a file that the module does not remember
+# anew - the bitmap is as it was before the trials
 anew() {
-	if [ -e "$template" ]; then
-		cp --remove-destination --preserve=xattr "$template" "$where"
-	else
-		rm -f "$where"
-	fi
+	rm -f "$where"
+	if [ -e "$template" ]; then cp --preserve=xattr "$template" "$where"; fi
 }
 
 # start HOW N - one cold start, as the user of the trials does it, while the Nth allocation fails of
-# HOW: "task", which executes the program and ends, or "worker"
+# HOW: "task", which executes the program and ends, or "worker". The bitmap is as it was before the
+# trials, in a file that the module does not remember.
+writes=
 start() {
-	local task=0 workers tries before
+	local options=() tries result before new
+	if [ "$template" ]; then options=(-t "$template" "$where"); fi
+	if [ "$1" = worker ]; then options+=(-w); fi
 	for tries in 1 2 3 4 5; do
-		anew
-		case $1 in
-		task) task=$2 ;;
-		worker) workers=$(fail-nth -w "$2") ;;
-		esac
-		writes
 		before=$writes
-		output=$(fail-nth -r "$root" -e "$file" "$task" "$name" "${arguments[@]}")
-		status=$?
-		settled
-		writes
+		result=$(fail-nth "${options[@]}" -r "$root" -e "$file" -s "$STATS" "$2" "$name" "${arguments[@]}") ||
+			broken "fail-nth, $1 $2"
+		output=${result%$'\n'*}
+		output=${output%%+($'\n')}
+		result=${result##*$'\n'}
+		new=${result##* }
+		result=${result% *}
+		status=${result%% *}
+		writes=${result#* }
 		# (in the folder a file may have come without a write)
 		changed=yes
 		if [ "$writes" = "$before" ] && [ "$where" = "$file" ]; then changed=no; fi
 		execs=$((execs + 1))
-		# (a thread that began meanwhile was not told to fail)
-		if [ "$1" = task ] || [ "$(fail-nth -w 0)" = "$workers" ]; then return; fi
+		if [ "$new" = 0 ]; then return; fi
 	done
 	note "$1 $2: workers come and go"
 }
@@ -165,10 +147,13 @@ trials() {
 	expected="$output $status"
 	bitmap
 	learnt=$generation
-	began=$(injected)
+	count_injected
+	began=$injected
 	while [ $n -le "$limit" ] && [ $spared -lt 2 ]; do
-		before=$(injected)
+		count_injected
+		before=$injected
 		start "$how" $n
+		count_injected
 		if [ "$output $status" != "$expected" ]; then
 			broken=$((broken + 1))
 			fail "$what: allocation $n fails: expected '$expected', got '$output $status'"
@@ -178,11 +163,11 @@ trials() {
 			fail "$what: allocation $n fails: expected '$known' or the one after it, got '$bitmap'"
 		fi
 		# (once may be chance: workers come and go)
-		if [ "$(injected)" = "$before" ]; then spared=$((spared + 1)); else spared=0; fi
+		if [ "$injected" = "$before" ]; then spared=$((spared + 1)); else spared=0; fi
 		n=$((n + step))
 	done
 	at_most "$what: allocations" "$limit" $n
-	at_least "$what: failures" 1 $(($(injected) - began))
+	at_least "$what: failures" 1 $((injected - began))
 	mark
 	start task 0
 	is "$what: afterwards, without failures" "$expected" "$output $status"
@@ -240,7 +225,8 @@ set_sysctl background 1
 
 # --- nothing is lost ---
 
-all=$((all + $(injected)))
+count_injected
+all=$((all + injected))
 inject_into 0 0
 settle
 is 'lost while the module is loaded' '' "$(leaked)"

@@ -609,8 +609,39 @@ fn what_was_measured(results: &Results) -> Vec<Block> {
         rivals.rows.push(row);
     }
     blocks.push(Block::Table(rivals));
+    blocks.push(Block::Table(coverage(results)));
     blocks.extend(failures(results));
     blocks
+}
+
+/// How many programs there are figures of, on each device with each rival.
+fn coverage(results: &Results) -> Table {
+    let titles: Vec<_> = results
+        .about
+        .rivals
+        .iter()
+        .map(|it| it.title.as_str())
+        .collect();
+    let mut table = Table::new(
+        format!(
+            "How many of {} were measured",
+            several(results.about.programs.len(), "program")
+        ),
+        &["device"],
+        &titles,
+    );
+    for device in &results.about.devices {
+        let measured = results.about.rivals.iter().map(|rival| {
+            let starts = results
+                .on(device)
+                .filter_map(|place| place.start(&rival.name));
+            count(starts.count() as f64).into()
+        });
+        let mut row = vec![device.title.as_str().into()];
+        row.extend(measured);
+        table.rows.push(row);
+    }
+    table
 }
 
 /// What has no figures, and why.

@@ -2,14 +2,18 @@
 /*
  * fail-nth - let the Nth allocation fail (Documentation/fault-injection of the kernel).
  *
- *	fail-nth -r ROOT -e FILE N PROGRAM ARGUMENT...
- *	                                 of this task, from just before execve() to its end;
+ *	fail-nth [-t TEMPLATE WHERE] [-w] -r ROOT -e FILE -s STATS N PROGRAM ARGUMENT...
+ *	                                 of a new task, from just before execve() to its end,
+ *	                                 or with -w of each of the kernel's worker threads
+ *	                                 meanwhile, until the module has nothing left to do.
  *	                                 ROOT is the program's root directory, FILE is
- *	                                 dropped from memory first
- *	fail-nth -i N MODULE.ko          of this task, while it inserts the module; the
- *	                                 status is 0, or the error's number
- *	fail-nth -w N                    of each of the kernel's worker threads, from now on;
- *	                                 prints the number of the youngest
+ *	                                 dropped from memory first, WHERE is made a copy of
+ *	                                 TEMPLATE, or removed if there is none. After what
+ *	                                 the program prints comes a line with its status, the
+ *	                                 module's writes and failed writes, and 1 if a worker
+ *	                                 thread appeared that was not told to fail, else 0
+ *	fail-nth -i N MODULE.ko NAME     of this task, while it inserts the module, which is
+ *	                                 then removed; the status is 0, or the error's number
  *
  * N is 0 for none. Which allocations count is set in debugfs (fault-injection.sh).
  */
@@ -23,8 +27,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 #include "cache.h"
+#include "counters.h"
 
 static int open_of(const char *task, const char *name, int flags)
 {
@@ -58,6 +65,7 @@ static int is_worker(const char *task)
 	return got > 0 && !strncmp(name, "kworker", 7);
 }
 
+/* Returns the number of the youngest. */
 static int workers(const char *n)
 {
 	DIR *proc = opendir("/proc");
@@ -70,13 +78,13 @@ static int workers(const char *n)
 		if (isdigit(entry->d_name[0]) && is_worker(entry->d_name) &&
 		    set(entry->d_name, n) && atoi(entry->d_name) > youngest)
 			youngest = atoi(entry->d_name);
+	closedir(proc);
 	if (!youngest)
 		errx(2, "no worker thread");
-	printf("%d\n", youngest);
-	return 0;
+	return youngest;
 }
 
-static int insert(const char *n, const char *module)
+static int insert(const char *n, const char *module, const char *name)
 {
 	int fd = open(module, O_RDONLY | O_CLOEXEC), error;
 
@@ -86,16 +94,51 @@ static int insert(const char *n, const char *module)
 		err(2, "fail-nth");
 	error = syscall(SYS_finit_module, fd, "", 0) ? errno : 0;
 	set("thread-self", "0");
+	if (!error && syscall(SYS_delete_module, name, 0))
+		err(2, "%s", name);
 	return error;
 }
 
-static void run(const char *root, const char *file, const char *n, char **command)
+/* A new file with the bytes, the mode and the bitmap of @template, if there is one. */
+static void copy(const char *template, const char *where)
 {
-	/* (there may be no /proc in the new root) */
-	int fd = open_of("thread-self", "fail-nth", O_WRONLY);
+	int from = open(template, O_RDONLY | O_CLOEXEC), to;
+	static char data[1 << 16];
+	struct stat stat;
+	ssize_t got;
 
-	if (cache_evict(file))
-		errx(2, "%s: pages stay in the cache", file);
+	if (unlink(where) && errno != ENOENT)
+		err(2, "%s", where);
+	if (from < 0 && errno == ENOENT)
+		return;
+	if (from < 0 || fstat(from, &stat))
+		err(2, "%s", template);
+	to = open(where, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, stat.st_mode & 07777);
+	if (to < 0)
+		err(2, "%s", where);
+	while ((got = read(from, data, sizeof(data))) > 0)
+		if (write(to, data, got) != got)
+			err(2, "%s", where);
+	if (got < 0)
+		err(2, "%s", template);
+	got = fgetxattr(from, "user.pbitmap", data, sizeof(data));
+	if (got >= 0 && fsetxattr(to, "user.pbitmap", data, got, 0))
+		err(2, "%s: user.pbitmap", where);
+	close(from);
+	close(to);
+}
+
+static pid_t start(const char *root, const char *n, char **command)
+{
+	pid_t child = fork();
+	int fd;
+
+	if (child < 0)
+		err(2, "fork");
+	if (child)
+		return child;
+	/* (there may be no /proc in the new root) */
+	fd = open_of("thread-self", "fail-nth", O_WRONLY);
 	if (fd < 0 || chroot(root) || chdir("/"))
 		err(2, "%s", root);
 	if (write(fd, n, strlen(n)) < 0)
@@ -106,11 +149,55 @@ static void run(const char *root, const char *file, const char *n, char **comman
 
 int main(int argc, char **argv)
 {
-	if (argc == 4 && !strcmp(argv[1], "-i"))
-		return insert(argv[2], argv[3]);
-	if (argc == 3 && !strcmp(argv[1], "-w"))
-		return workers(argv[2]);
-	if (argc < 7 || strcmp(argv[1], "-r") || strcmp(argv[3], "-e"))
-		errx(2, "usage: fail-nth -r ROOT -e FILE N PROGRAM ARGUMENT... | -i N MODULE | -w N");
-	run(argv[2], argv[4], argv[5], argv + 6);
+	const char *root = NULL, *file = NULL, *stats = NULL, *n;
+	int option, status, of_workers = 0, youngest = 0, new_worker = 0;
+	struct counters counters;
+	pid_t child;
+
+	while ((option = getopt(argc, argv, "+i:t:wr:e:s:")) != -1)
+		switch (option) {
+		case 'i':
+			if (argc - optind != 2)
+				goto usage;
+			return insert(optarg, argv[optind], argv[optind + 1]);
+		case 't':
+			if (optind >= argc)
+				goto usage;
+			copy(optarg, argv[optind++]);
+			break;
+		case 'w':
+			of_workers = 1;
+			break;
+		case 'r':
+			root = optarg;
+			break;
+		case 'e':
+			file = optarg;
+			break;
+		case 's':
+			stats = optarg;
+			break;
+		default:
+			goto usage;
+		}
+	if (!root || !file || !stats || argc - optind < 2)
+		goto usage;
+	n = argv[optind++];
+	if (cache_evict(file))
+		errx(2, "%s: pages stay in the cache", file);
+	if (of_workers)
+		youngest = workers(n);
+	child = start(root, of_workers ? "0" : n, argv + optind);
+	if (waitpid(child, &status, 0) != child)
+		err(2, "wait");
+	if (counters_settle(stats, 0, 60000))
+		errx(2, "the module does not settle");
+	if (of_workers)
+		new_worker = workers("0") != youngest;
+	counters_read(stats, &counters);
+	printf("\n%d %lld %lld %d\n", WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status),
+	       counters_sum(&counters, "writes"), counters_sum(&counters, "write_failed"), new_worker);
+	return 0;
+usage:
+	errx(2, "usage: fail-nth [-t TEMPLATE WHERE] [-w] -r ROOT -e FILE -s STATS N PROGRAM ARGUMENT... | -i N MODULE.ko NAME");
 }
