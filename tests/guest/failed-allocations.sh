@@ -219,7 +219,7 @@ for background in 0 2; do
 	set_sysctl background $background
 	for how in task worker; do
 		if [ "$background $how" = '0 worker' ]; then continue; fi
-		# (in the task this would be a thousand pages, which fail as those of the program do)
+		# (in the task each page of the library would be a trial: those of the program are enough)
 		if [ $how = worker ]; then cold=("$MNT/root$library" "$MNT/root$loader"); fi
 		trials "a start with a library, background $background" $how 3
 		cold=()
