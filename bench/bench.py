@@ -100,6 +100,9 @@ class Plan:
         module = self.options.identity if rival.get("module") else ""
         return self.cells / name, self.key(program, device, rival, self.repeat), module
 
+    def timeline(self, program, device_name, rival_name):
+        return self.cells / f"{program['name']}.{device_name}.{rival_name}.timeline"
+
     def costs(self):
         """The same of the costs."""
         what = [costs.PAGES, costs.PROGRAMS, costs.CROWDS, costs.MEMORY_COUNT, costs.REPEAT]
@@ -246,7 +249,7 @@ class Measurement:
         if kind == "timeline":
             events = {"program": self.program["name"], "device": device, "rival": what}
             events |= {name: report[name] for name in ("end_us", "events")}
-            self.plan.cells.joinpath(f"{self.program['name']}.{device}.{what}.timeline").write_text(json.dumps(events))
+            self.plan.timeline(self.program, device, what).write_text(json.dumps(events))
             return
         if what in ("warm", "needed"):
             self.base.setdefault((device, what), []).append(report)
@@ -281,6 +284,8 @@ class Measurement:
         device = next(device for device in self.plan.devices if device["name"] == device_name)
         rival = next(rival for rival in self.plan.rivals if rival["name"] == rival_name)
         self.plan.keep(*self.plan.cell(self.program, device, rival), cell)
+        # (of an earlier module; a new one comes after the start)
+        self.plan.timeline(self.program, device_name, rival_name).unlink(missing_ok=True)
         left = self.rest()
         told = f"{cell['cold_us'] / 1000:,.1f} ms" if "cold_us" in cell else f"not measured: {cell['failed']}"
         say(f"{self.program['name']:<12} {device_name:<9} {rival_name:<10} {told:>12}  ({left} to go)")
@@ -292,13 +297,14 @@ def write_results(plan):
 
     def note(figures, module):
         """Which command measured this, and with which pbitmap, if with one (dictionaries keep their order)."""
-        by = figures.pop("by", {})
-        commands[by.get("command", plan.options.command)] = True
+        by = figures.pop("by", None)
+        if not by:
+            return {}
+        commands[by["command"]] = True
         if not module:
             return {}
-        commit = by.get("commit", plan.options.commit)
-        commits[commit] = True
-        return {"commit": commit}
+        commits[by["commit"]] = True
+        return {"commit": by["commit"]}
 
     for program in plan.programs:
         for device in plan.devices:
@@ -310,7 +316,7 @@ def write_results(plan):
                 names |= note(cell, rival.get("module"))
                 files_kb[program["name"]] = cell.pop("files_kb", None) or files_kb.get(program["name"])
                 results.append({**names, **cell})
-                file = plan.cells / f"{program['name']}.{device['name']}.{rival['name']}.timeline"
+                file = plan.timeline(program, device["name"], rival["name"])
                 if file.exists():
                     timelines.append(json.loads(file.read_text()))
     figures = plan.known(*plan.costs()) or {}

@@ -183,7 +183,9 @@ class Cells(unittest.TestCase):
     def test_costs_hold_until_the_module_changes(self):
         plan = self.plan()
         plan.keep(*plan.costs(), {"exit": {"calm": [[1000, 1.0]]}})
-        self.assertEqual(plan.known(*plan.costs()), {"exit": {"calm": [[1000, 1.0]]}})
+        known = plan.known(*plan.costs())
+        self.assertEqual(known["exit"], {"calm": [[1000, 1.0]]})
+        self.assertEqual(set(known["by"]), {"command", "commit"})
         self.assertIsNone(plan.known(*self.plan(identity="another").costs()))
 
 

@@ -95,13 +95,14 @@ anew() {
 # HOW: "task", which executes the program and ends, or "worker". The bitmap is as it was before the
 # trials, in a file that the module does not remember.
 writes=
+cold=() # what else is dropped from memory
 start() {
 	local options=() tries result before new
 	if [ "$template" ]; then options=(-t "$template" "$where"); fi
 	if [ "$1" = worker ]; then options+=(-w); fi
 	for tries in 1 2 3 4 5; do
 		before=$writes
-		result=$(fail-nth "${options[@]}" -r "$root" -e "$file" -s "$STATS" "$2" "$name" "${arguments[@]}") ||
+		result=$(fail-nth "${options[@]}" "${cold[@]/#/-e}" -e "$file" -r "$root" -s "$STATS" "$2" "$name" "${arguments[@]}") ||
 			broken "fail-nth, $1 $2"
 		output=${result%$'\n'*}
 		output=${output%%+($'\n')}
@@ -218,7 +219,10 @@ for background in 0 2; do
 	set_sysctl background $background
 	for how in task worker; do
 		if [ "$background $how" = '0 worker' ]; then continue; fi
+		# (in the task each page of the library would be a trial: those of the program are enough)
+		if [ $how = worker ]; then cold=("$MNT/root$library" "$MNT/root$loader"); fi
 		trials "a start with a library, background $background" $how 3
+		cold=()
 	done
 done
 set_sysctl background 1

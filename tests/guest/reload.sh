@@ -80,7 +80,7 @@ exec 8<>"$WORK/full"
 flooding=$!
 executes $flooding "$MNT/pages"
 sleep 1
-rmmod pbitmap &
+module_unload &
 removing=$!
 for _ in $(seq 300); do
 	if log_since_mark | grep -q 'pbitmap: rmmod waits for'; then break; fi

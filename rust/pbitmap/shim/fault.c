@@ -3,8 +3,6 @@
 #include <linux/mm.h>
 #include <linux/preempt.h>
 #include <linux/sched.h>
-#include <linux/string.h>
-#include <linux/tracepoint.h>
 #include <linux/uaccess.h>
 
 #ifdef CONFIG_X86
@@ -12,8 +10,6 @@
 #endif
 
 #include "shim.h"
-
-static struct tracepoint *pbm_fault_points[2];
 
 /*
  * Runs before the fault is handled, with interrupts off. All of the machine's
@@ -36,42 +32,22 @@ static void pbm_fault_probe(void *data, unsigned long address,
 	pbm_fault(mm, address);
 }
 
-static void pbm_find_point(struct tracepoint *point, void *unused)
-{
-	if (!strcmp(point->name, "page_fault_user"))
-		pbm_fault_points[0] = point;
-	else if (!strcmp(point->name, "page_fault_kernel"))
-		pbm_fault_points[1] = point;
-}
+static struct pbm_probes pbm_fault_probes = {
+	.names = { "page_fault_user", "page_fault_kernel" },
+	.calls = { pbm_fault_probe, pbm_fault_probe },
+};
 
-/* False where the kernel has no such tracepoints. */
 bool pbm_fault_find(void)
 {
-	if (!IS_ENABLED(CONFIG_X86))
-		return false;
-	pbm_fault_points[0] = NULL;
-	pbm_fault_points[1] = NULL;
-	for_each_kernel_tracepoint(pbm_find_point, NULL);
-	return pbm_fault_points[0] && pbm_fault_points[1];
+	return IS_ENABLED(CONFIG_X86) && pbm_probes_find(&pbm_fault_probes);
 }
 
-/* To be called only after pbm_fault_find() has said yes. */
 bool pbm_fault_register(void)
 {
-	if (tracepoint_probe_register(pbm_fault_points[0], pbm_fault_probe, NULL))
-		return false;
-	if (tracepoint_probe_register(pbm_fault_points[1], pbm_fault_probe, NULL)) {
-		tracepoint_probe_unregister(pbm_fault_points[0], pbm_fault_probe, NULL);
-		tracepoint_synchronize_unregister();
-		return false;
-	}
-	return true;
+	return pbm_probes_register(&pbm_fault_probes);
 }
 
-/* No probe runs any more when this returns. */
 void pbm_fault_unregister(void)
 {
-	tracepoint_probe_unregister(pbm_fault_points[0], pbm_fault_probe, NULL);
-	tracepoint_probe_unregister(pbm_fault_points[1], pbm_fault_probe, NULL);
-	tracepoint_synchronize_unregister();
+	pbm_probes_unregister(&pbm_fault_probes);
 }

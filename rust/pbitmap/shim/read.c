@@ -6,12 +6,8 @@
 #include <linux/fs.h>
 #include <linux/pagemap.h>
 #include <linux/sched.h>
-#include <linux/string.h>
-#include <linux/tracepoint.h>
 
 #include "shim.h"
-
-static struct tracepoint *pbm_read_points[2];
 
 /* Whether current runs a program that may be recorded; most do not. */
 static bool pbm_is_watched(void)
@@ -57,40 +53,22 @@ static void pbm_added_probe(void *data, struct folio *folio)
 	pbm_added(current->mm, folio->mapping, folio->index, folio_nr_pages(folio));
 }
 
-static void pbm_find_point(struct tracepoint *point, void *unused)
-{
-	if (!strcmp(point->name, "mm_filemap_get_pages"))
-		pbm_read_points[0] = point;
-	else if (!strcmp(point->name, "mm_filemap_add_to_page_cache"))
-		pbm_read_points[1] = point;
-}
+static struct pbm_probes pbm_read_probes = {
+	.names = { "mm_filemap_get_pages", "mm_filemap_add_to_page_cache" },
+	.calls = { pbm_read_probe, pbm_added_probe },
+};
 
-/* False where the kernel has no such tracepoints. */
 bool pbm_read_find(void)
 {
-	pbm_read_points[0] = NULL;
-	pbm_read_points[1] = NULL;
-	for_each_kernel_tracepoint(pbm_find_point, NULL);
-	return pbm_read_points[0] && pbm_read_points[1];
+	return pbm_probes_find(&pbm_read_probes);
 }
 
-/* To be called only after pbm_read_find() has said yes. */
 bool pbm_read_register(void)
 {
-	if (tracepoint_probe_register(pbm_read_points[0], pbm_read_probe, NULL))
-		return false;
-	if (tracepoint_probe_register(pbm_read_points[1], pbm_added_probe, NULL)) {
-		tracepoint_probe_unregister(pbm_read_points[0], pbm_read_probe, NULL);
-		tracepoint_synchronize_unregister();
-		return false;
-	}
-	return true;
+	return pbm_probes_register(&pbm_read_probes);
 }
 
-/* No probe runs any more when this returns. */
 void pbm_read_unregister(void)
 {
-	tracepoint_probe_unregister(pbm_read_points[0], pbm_read_probe, NULL);
-	tracepoint_probe_unregister(pbm_read_points[1], pbm_added_probe, NULL);
-	tracepoint_synchronize_unregister();
+	pbm_probes_unregister(&pbm_read_probes);
 }

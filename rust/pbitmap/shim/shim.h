@@ -68,6 +68,15 @@ struct pbm_device {
 	u8 uuid[16];
 };
 
+struct tracepoint;
+
+/* See shim/probe.c. */
+struct pbm_probes {
+	const char *names[2];
+	void *calls[2];
+	struct tracepoint *points[2];
+};
+
 /* Whose cgroups and I/O priority a read counts for. */
 struct pbm_payer {
 	struct mem_cgroup *memcg;
@@ -135,6 +144,10 @@ unsigned long pbm_available_pages(void);
 
 bool pbm_device(const struct path *path, struct pbm_device *out);
 bool pbm_is_used_by_filesystem(const struct pbm_device *device, pgoff_t page);
+
+bool pbm_probes_find(struct pbm_probes *probes);
+bool pbm_probes_register(struct pbm_probes *probes);
+void pbm_probes_unregister(struct pbm_probes *probes);
 
 bool pbm_fault_find(void);
 bool pbm_fault_register(void);

@@ -2,14 +2,14 @@
 /*
  * fail-nth - let the Nth allocation fail (Documentation/fault-injection of the kernel).
  *
- *	fail-nth [-t TEMPLATE WHERE] [-w] -r ROOT -e FILE -s STATS N PROGRAM ARGUMENT...
+ *	fail-nth [-t TEMPLATE WHERE] [-w] [-e FILE]... -r ROOT -s STATS N PROGRAM ARGUMENT...
  *	                                 of a new task, from just before execve() to its end,
  *	                                 or with -w of each of the kernel's worker threads
  *	                                 meanwhile, until the module has nothing left to do.
- *	                                 ROOT is the program's root directory, FILE is
- *	                                 dropped from memory first, WHERE is made a copy of
- *	                                 TEMPLATE, or removed if there is none. After what
- *	                                 the program prints comes a line with its status, the
+ *	                                 ROOT is the program's root directory. Before that
+ *	                                 WHERE is made a copy of TEMPLATE, or removed if there
+ *	                                 is none, and each FILE is dropped from memory. After
+ *	                                 what the program prints comes a line with its status, the
  *	                                 module's writes and failed writes, and 1 if a worker
  *	                                 thread appeared that was not told to fail, else 0
  *	fail-nth -i N MODULE.ko NAME     of this task, while it inserts the module, which is
@@ -149,7 +149,7 @@ static pid_t start(const char *root, const char *n, char **command)
 
 int main(int argc, char **argv)
 {
-	const char *root = NULL, *file = NULL, *stats = NULL, *n;
+	const char *root = NULL, *stats = NULL, *n;
 	int option, status, of_workers = 0, youngest = 0, new_worker = 0;
 	struct counters counters;
 	pid_t child;
@@ -172,7 +172,8 @@ int main(int argc, char **argv)
 			root = optarg;
 			break;
 		case 'e':
-			file = optarg;
+			if (cache_evict(optarg))
+				errx(2, "%s: pages stay in the cache", optarg);
 			break;
 		case 's':
 			stats = optarg;
@@ -180,11 +181,9 @@ int main(int argc, char **argv)
 		default:
 			goto usage;
 		}
-	if (!root || !file || !stats || argc - optind < 2)
+	if (!root || !stats || argc - optind < 2)
 		goto usage;
 	n = argv[optind++];
-	if (cache_evict(file))
-		errx(2, "%s: pages stay in the cache", file);
 	if (of_workers)
 		youngest = workers(n);
 	child = start(root, of_workers ? "0" : n, argv + optind);
@@ -199,5 +198,5 @@ int main(int argc, char **argv)
 	       counters_sum(&counters, "writes"), counters_sum(&counters, "write_failed"), new_worker);
 	return 0;
 usage:
-	errx(2, "usage: fail-nth [-t TEMPLATE WHERE] [-w] -r ROOT -e FILE -s STATS N PROGRAM ARGUMENT... | -i N MODULE.ko NAME");
+	errx(2, "usage: fail-nth [-t TEMPLATE WHERE] [-w] [-e FILE]... -r ROOT -s STATS N PROGRAM ARGUMENT... | -i N MODULE.ko NAME");
 }
