@@ -96,7 +96,11 @@ is "$case: pages asked for" 0 "$(delta pages_read)"
 is "$case: unchanged" 1 "$(delta unchanged)"
 at_least "$case: pages of metadata, as before" 3 "$(metadata_of)"
 
-forget() { dd if="$1" iflag=nocache count=0 status=none; }
+forget() {
+	sync "$1"
+	dd if="$1" iflag=nocache count=0 status=none
+}
+
 case='all in memory but one file'
 forget "$files/part"
 mark
@@ -159,6 +163,7 @@ mark
 run "${names[@]}"
 is "$case: pages asked for" 0 "$(delta pages_read)"
 is "$case: bytes that came from the disk" 4096 "$fetched"
+
 case='many files, cold'
 colder
 mark
