@@ -140,6 +140,7 @@ def two_files():
         "<HHHHIIQIIIIQQQqII20s28x",
         1, 0, 0, 2, data + 16, 6, 7, 60, 8, data + 24, 1, 2, 3, 1 << 20, -5, 999, 4, b"abcd",
     )
+    assert len(library) == 128
     tail = b"vi".ljust(8, b"\0") + b"\xf0" * 8 + b"/a/lib".ljust(8, b"\0") + b"\x0f" * 16
     return seal((header + first + second + own + library + tail).ljust(1024, b"\0"))
 
@@ -227,6 +228,8 @@ def section_seeds():
     )
     yield "eight-remembered", both(seal(patch(slot(1, 64, 8), 0x68, "HH", 1, 8)))
     yield "no-recording", both(seal(patch(slot(1, 64, 8), PROFILES + 20, "I", 0)))
+    for page in (1, 40, MAX32):
+        yield f"data-from-page-{page}", both(seal(patch(pair, record + 0x64, "I", page)), bytes(1024))
     yield "library-at-the-last-page", both(
         seal(patch(pair, record + 16, "Q", MAX64 - 60)), bytes(1024)
     )
@@ -347,7 +350,7 @@ class Bits:
 
 
 def packed_slot(slot_size=1024, room=4000, build_id=b"build id", generation=7, counts=(2, 2),
-                planes=2, page_count=300, path=b"/a/lib", runs=((0, 3), (9, 1), (100, 64)), parameters=(2, 1)):
+                planes=2, page_count=300, path=b"/a/lib", flags=(0,), runs=((0, 3), (9, 1), (100, 64)), parameters=(2, 1)):
     out = Bits()
     out.numbers(slot_size, room, 4096, 0, 0x12345678)
     out.bytes(build_id)
@@ -361,7 +364,7 @@ def packed_slot(slot_size=1024, room=4000, build_id=b"build id", generation=7, c
     out.bytes(b"")
     for plane in range(planes):
         out.runs(runs if plane == 0 else [(290, 2)], parameters)
-    out.numbers(1, 0, 1, 7, 60)
+    out.numbers(1, *flags, 1, 7, 60)
     out.bytes(path)
     out.numbers(1, 2, 3, 1 << 20, MAX64 - 4, 999)
     out.bytes(b"abcd")
@@ -397,6 +400,9 @@ def packed_seeds():
     yield "nine-planes", given(packed_slot(planes=9))
     yield "no-plane", given(packed_slot(planes=0))
     yield "page-count-huge", given(packed_slot(page_count=MAX32))
+    yield "data-from-page-40", given(packed_slot(flags=(6, 40)))
+    yield "data-from-page-0", given(packed_slot(flags=(4, 0)))
+    yield "data-from-a-page-too-high", given(packed_slot(flags=(5, MAX32 + 1)))
     yield "path-long", given(packed_slot(path=b"/" * 4096))
     yield "run-past-the-end", given(packed_slot(runs=((290, 11),)))
     yield "gap-huge", given(packed_slot(runs=((MAX32 - 1, 1),), parameters=(0, 0)))
@@ -404,6 +410,7 @@ def packed_seeds():
     yield "largest-parameters", given(packed_slot(parameters=(15, 15)))
     yield "runs-without-end", given(packed_slot(runs=((0, 1),) * 301, parameters=(0, 0)))
     yield "slot-to-pack", b"\2\0" + two_files()
+    yield "slot-with-data-to-pack", b"\2\0" + seal(patch(two_files(), 256 + 128 + 0x64, "I", 40))
     yield "slot-to-pack-in-little-room", b"\2\0" + slot(1, 64 * 300, 8, 1 << 15)
     yield "build-id-with-more-behind-it-to-pack", b"\3\0" + patch(slot(1), 0x38, "I", 0x44B)
     yield "eight-planes-to-pack", b"\2\1" + slot(1, 64, 8)

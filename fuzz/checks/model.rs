@@ -9,9 +9,10 @@ use pbitmap_core::{
     format::{
         bitmap::Bitmap,
         layout::{
-            FileRecord, ProfileRecord, FILE_BY_PATH, FILE_EXECUTABLE, FILE_TRUNCATED,
+            FileRecord, ProfileRecord, FILE_BY_PATH, FILE_EXECUTABLE, FILE_READ, FILE_TRUNCATED,
             PROFILE_DEFAULT,
         },
+        metadata::part_of,
         slot::{File, Profile, Slot},
         update::{Key, Report, Run, Seen},
     },
@@ -141,6 +142,11 @@ pub(crate) fn expect(slot: &Slot<'_>, run: &Run<'_>, seen: &[Seen<'_>]) -> Optio
         .find(|file| file.record.kind == FILE_EXECUTABLE);
     let new = seen.iter().find(|seen| seen.path.is_empty());
     let elf_pages = u32::try_from(header.elf_size.div_ceil(4096)).unwrap_or(u32::MAX);
+    let data_page = |new: Option<u32>, old: Option<&FileModel>| match (new, old) {
+        (None | Some(0), Some(old)) => old.record.data_page,
+        (new, _) => new.unwrap_or(0),
+    };
+    let own_data = data_page(new.map(|seen| seen.data_page), own);
     let new = new.map_or(Pages::new(), |seen| pages(&seen.pages));
     let lost = new.last().is_some_and(|page| *page >= u64::from(elf_pages));
     let cut = |pages: &mut Pages, end: u32| {
@@ -150,6 +156,7 @@ pub(crate) fn expect(slot: &Slot<'_>, run: &Run<'_>, seen: &[Seen<'_>]) -> Optio
         path: Vec::new(),
         record: FileRecord {
             page_count: elf_pages,
+            data_page: own_data,
             ..FileRecord::default()
         },
         planes: merged(new, own),
@@ -162,6 +169,7 @@ pub(crate) fn expect(slot: &Slot<'_>, run: &Run<'_>, seen: &[Seen<'_>]) -> Optio
         let identity = &seen.identity;
         let mut record = FileRecord {
             kind: FILE_BY_PATH,
+            flags: if seen.is_read { FILE_READ } else { 0 },
             generation: identity.generation,
             dev: identity.dev,
             ino: identity.ino,
@@ -183,6 +191,7 @@ pub(crate) fn expect(slot: &Slot<'_>, run: &Run<'_>, seen: &[Seen<'_>]) -> Optio
             record.build_id_len = old.record.build_id_len;
         }
         let old = old.filter(|old| old.record.first_page == 0);
+        record.data_page = data_page(Some(seen.data_page), old);
         files.push((
             FileModel {
                 path: seen.path.to_vec(),
@@ -192,20 +201,28 @@ pub(crate) fn expect(slot: &Slot<'_>, run: &Run<'_>, seen: &[Seen<'_>]) -> Optio
             false,
         ));
     }
-    if run.merge != Merge::Replace {
-        for old in old_files {
-            if old.record.kind == FILE_BY_PATH
-                && old.record.first_page == 0
-                && !old.path.is_empty()
-                && !paths.contains(old.path.as_slice())
-            {
-                let planes = merged(Pages::new(), Some(old));
-                let old = FileModel {
-                    planes,
-                    ..old.clone()
-                };
-                files.push((old, false));
-            }
+    for old in old_files {
+        let is_read = old.record.flags & FILE_READ != 0 || part_of(&old.path).is_some();
+        let is_unknown = is_read && !run.saw_reads;
+        if old.record.kind == FILE_BY_PATH
+            && (run.merge != Merge::Replace || is_unknown)
+            && old.record.first_page == 0
+            && !old.path.is_empty()
+            && !paths.contains(old.path.as_slice())
+        {
+            let planes = if is_unknown {
+                let mut planes = old.planes.clone();
+                let oldest = planes.last().cloned().unwrap_or_default();
+                planes.resize(plane_count, oldest);
+                planes
+            } else {
+                merged(Pages::new(), Some(old))
+            };
+            let old = FileModel {
+                planes,
+                ..old.clone()
+            };
+            files.push((old, false));
         }
     }
     files.retain(|(file, _)| {

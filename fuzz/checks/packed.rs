@@ -7,7 +7,7 @@ use pbitmap_core::{
     format::copy::Copy,
     format::crc32c::crc32c,
     format::error::Error,
-    format::layout::{FileRecord, ProfileRecord, FILE_EXECUTABLE},
+    format::layout::{FileRecord, ProfileRecord, FILE_DATA, FILE_EXECUTABLE, FILE_READ},
     format::packed::{pack, Loss, Packed, MAX_PACKED, MIN_PACKED},
     format::slot::{file_bytes, profile_bytes, File, FileIdentity, Identity, Slot, SlotHeader},
     format::MAX_SLOT,
@@ -177,6 +177,7 @@ fn copies(slot: &Slot<'_>) {
                     plane_count: file.planes.len() as u16,
                     first_page: old.first_page,
                     page_count: if own { 13 } else { old.page_count },
+                    data_page: old.data_page,
                     ..FileRecord::default()
                 };
                 if own {
@@ -235,7 +236,8 @@ fn by_use(slot: &Slot<'_>) -> Vec<model::ProfileModel> {
             let record = &mut file.record;
             record.build_id[record.build_id_len as usize..].fill(0);
             *record = FileRecord {
-                reserved: [0; 28],
+                flags: record.flags & !FILE_DATA,
+                reserved: [0; 24],
                 ..*record
             };
         }
@@ -251,19 +253,31 @@ fn compare_packed(old: &[model::ProfileModel], new: &[model::ProfileModel], loss
             return;
         }
         Loss::Planes(planes) => (old.len(), planes),
-        Loss::Holes(_) | Loss::Files(_) => (old.len(), 1),
-        Loss::Profiles(profiles) => (profiles, 1),
+        _ => (old.len().min(loss.profiles()), 1),
     };
     assert_eq!(new.len(), profiles);
     for (old, new) in old.iter().zip(new) {
-        let files = loss.files(old.files.len());
+        let is_read = |file: &&model::FileModel| file.record.flags & FILE_READ != 0;
+        let read = old.files.iter().filter(is_read).count();
+        let (mut read, mut others) = loss.keeps(read, old.files.len() - read);
+        let files = read + others;
         assert_eq!(new.files.len(), files);
         let record = ProfileRecord {
             file_count: files as u32,
             ..old.record
         };
         assert_eq!((&new.key, new.record), (&old.key, record));
-        for (old, file) in old.files.iter().zip(&new.files) {
+        let kept = old.files.iter().filter(|file| {
+            let left = if is_read(file) {
+                &mut read
+            } else {
+                &mut others
+            };
+            let is_kept = *left != 0;
+            *left = left.saturating_sub(1);
+            is_kept
+        });
+        for (old, file) in kept.zip(&new.files) {
             assert_eq!(
                 (&file.path, file.planes.len()),
                 (&old.path, planes.min(old.planes.len()))

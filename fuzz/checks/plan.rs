@@ -5,7 +5,7 @@
 use super::bytes::Bytes;
 use pbitmap_core::{
     format::bitmap::Bitmap,
-    policy::plan::{Limits, Plan, Run},
+    policy::plan::{in_order, Limits, Plan, Run},
 };
 
 /// Compares what a bitmap says about itself with its bits.
@@ -43,6 +43,21 @@ pub(crate) fn plan(bytes: &[u8]) {
     let whole = Bitmap::new(bytes.0, len);
     bitmap(&whole);
     compare_plan(whole, first_page, limits);
+    order(limits.file_pages, first_page, cut as u64);
+}
+
+/// Compares the order of a file's pages with one that is made page by page.
+fn order(pages: u64, data_page: u64, from: u64) {
+    let all = |from| in_order(pages, data_page, from).into_iter();
+    assert!(all(None).all(|part| part.start <= part.end && part.end <= pages));
+    let count = |from| all(from).map(|part| part.end - part.start).sum::<u64>();
+    assert_eq!(count(None), pages);
+    if pages < 1000 && from < pages {
+        let order: Vec<u64> = all(None).flatten().collect();
+        let left: Vec<u64> = all(Some(from)).flatten().collect();
+        let expected = order.iter().position(|page| *page == from);
+        assert_eq!(expected.map_or(&[][..], |at| &order[at..]), left);
+    }
 }
 
 /// Compares a plan with one that is made page by page.

@@ -84,6 +84,8 @@ pub(crate) fn round_trip(bytes: &[u8]) {
                 u64::from(bytes.byte()) << 40
             },
             page_count: u32::from(bytes.byte()) << ((op >> 3) & 3),
+            data_page: u32::from(*op) << 7,
+            is_read: op & 4 != 0,
             planes,
         };
         let outcome = builder.file(&input).unwrap();
@@ -118,6 +120,7 @@ pub(crate) fn round_trip(bytes: &[u8]) {
             assert_eq!(file.path(), stored.input.path);
             assert_eq!(file.build_id(), stored.input.identity.build_id);
             assert_eq!(file.record.first_page, stored.input.first_page);
+            assert_eq!(file.record.data_page, stored.input.data_page);
             assert_eq!(file.is_truncated(), stored.outcome == Outcome::Truncated);
             assert_eq!(
                 file.record.page_count < stored.input.page_count,

@@ -33,11 +33,14 @@ pub(super) fn updates(slot: &Slot<'_>, merge: Merge, bytes: &mut Bytes<'_>) {
             wanted: 5,
             hits: 4,
             now: u64::from(bytes.byte()) << (bytes.byte() % 57),
+            saw_reads: slot.header().generation % 2 == 0,
         };
         let mut seen = vec![Seen {
             path: b"",
             identity: FileIdentity::default(),
             pages: Bitmap::new(bytes.take(40), usize::MAX),
+            data_page: 0,
+            is_read: false,
         }];
         let files: Vec<_> = slot
             .profiles()
@@ -66,6 +69,8 @@ pub(super) fn updates(slot: &Slot<'_>, merge: Merge, bytes: &mut Bytes<'_>) {
                     Some(plane) if op & 0x40 != 0 => plane,
                     _ => Bitmap::new(bytes.take(len), usize::MAX),
                 },
+                data_page: u32::from(op >> 3),
+                is_read: op & 4 != 0,
             });
         }
         check_update(slot, &run, &seen);
@@ -213,6 +218,7 @@ pub(crate) fn update(bytes: &[u8]) {
             wanted: u32::from(op),
             hits: 1,
             now,
+            saw_reads: op & 8 == 0,
         };
         now += u64::from(op >> 6) * 30_000;
         let mut seen = Vec::new();
@@ -226,6 +232,8 @@ pub(crate) fn update(bytes: &[u8]) {
                     ..FileIdentity::default()
                 },
                 pages: Bitmap::new(bytes.take(usize::from(op >> 3)), usize::MAX),
+                data_page: u32::from(op & 3),
+                is_read: op & 4 != 0,
             });
         }
         let old = Slot::parse(&slot, &Identity::new(7)).unwrap();

@@ -60,6 +60,8 @@ pub(crate) struct Touched {
     path: KVec<u8>,
     identity: FileIdentity,
     pages: Pages,
+    data_page: u32,
+    is_read: bool,
 }
 
 /// What a program touched of the files that it maps, and of those that it read.
@@ -98,6 +100,8 @@ impl<'a> Iterator for Files<'a> {
             path: &file.path,
             identity: file.identity,
             pages: file.pages.bitmap(),
+            data_page: file.data_page,
+            is_read: file.is_read,
         })
     }
 }
@@ -108,6 +112,8 @@ struct Found<'a> {
     key: usize,
     area: &'a Area,
     pages: Pages,
+    /// The first page of which the program has, or could have, a copy of its own.
+    data_page: Option<u64>,
     written: bool,
 }
 
@@ -174,6 +180,7 @@ pub(crate) fn capture(
                         key,
                         area,
                         pages: Pages::empty(pages.min(MAX_PAGES) as usize)?,
+                        data_page: None,
                         written: false,
                     };
                     found.push(file, GFP_KERNEL)?;
@@ -184,6 +191,10 @@ pub(crate) fn capture(
                 continue;
             };
             file.written |= area.is_shared_for_writing();
+            if area.has_private_pages() {
+                let first = area.span().first_page;
+                file.data_page = Some(file.data_page.map_or(first, |page| page.min(first)));
+            }
             locked.mark_touched(area, file.pages.words_mut());
         }
     }
@@ -228,6 +239,11 @@ pub(crate) fn capture(
             path,
             identity,
             pages: file.pages,
+            data_page: file
+                .data_page
+                .and_then(|page| page.try_into().ok())
+                .unwrap_or(0),
+            is_read: false,
         };
         files.push(touched, GFP_KERNEL)?;
     }
@@ -240,6 +256,8 @@ pub(crate) fn capture(
                 path,
                 identity: metadata::identity_of(&device),
                 pages: part.pages,
+                data_page: 0,
+                is_read: false,
             };
             files.push(touched, GFP_KERNEL)?;
         }
@@ -253,6 +271,8 @@ pub(crate) fn capture(
             path: file.path,
             identity: file.identity,
             pages: file.pages,
+            data_page: 0,
+            is_read: true,
         };
         files.push(touched, GFP_KERNEL)?;
     }

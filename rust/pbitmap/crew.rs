@@ -45,7 +45,8 @@ use super::{
             Job,
             Pool, //
         },
-        time, //
+        time,
+        trace, //
     },
     sysctl,
 };
@@ -104,11 +105,11 @@ fn has_local_folders(filesystem: &CStr) -> bool {
             .any(|name| name.to_bytes() == filesystem.to_bytes())
 }
 
-/// One thing to read: a file of the launch, from a page on.
+/// One thing to read: a file of the launch, or what is left of it.
 #[derive(Clone, Copy)]
 struct Item {
     file: usize,
-    from: u64,
+    from: Option<u64>,
 }
 
 /// What is left to read when exec goes on.
@@ -122,6 +123,52 @@ struct Crew {
     /// Pages that may still be asked for.
     pages: Atomic<u32>,
     began: u64,
+}
+
+/// Of the files that were only read, so many are looked at to say that a start is warm.
+const LOOKS: usize = 4;
+
+/// Whether all that the launch wants is in memory, as far as can be told for little: all that the
+/// program maps, and a few of the files that it reads, evenly spread. Where these are, metadata is.
+pub(crate) fn is_warm(launch: &Launch, executable: &File) -> bool {
+    let Some(root) = Path::root_of(&launch.task) else {
+        return false;
+    };
+    let reads = launch.files.iter().filter(|known| known.is_read()).count();
+    let step = reads.div_ceil(LOOKS).max(1);
+    let mut read = 0usize;
+    let mut wanted = 0u64;
+    for known in &launch.files {
+        if known.first_page().is_some() {
+            continue;
+        }
+        if known.is_read() {
+            read = read.saturating_add(1);
+            if read % step != 0 {
+                continue;
+            }
+        }
+        let bitmap = known.wanted();
+        let is_cached = match known.path() {
+            None => prefetch::is_cached(page_cache::Mapping::of(executable), bitmap),
+            Some(path) => root
+                .look_up(relative(path), true)
+                .ok()
+                .and_then(|found| admit(known, found).ok())
+                .is_some_and(|found| prefetch::is_cached(page_cache::Mapping::at(&found), bitmap)),
+        };
+        if !is_cached {
+            return false;
+        }
+        wanted = wanted.saturating_add(bitmap.count() as u64);
+    }
+    if wanted != 0 {
+        Counter::PagesWanted.add(wanted);
+        Counter::PagesCached.add(wanted);
+        launch.count(wanted, 0);
+        trace::prefetch(launch.executable, wanted, wanted, 0, 0);
+    }
+    wanted != 0
 }
 
 /// Has what the launch wants read: part of it now, the rest soon.
@@ -150,7 +197,7 @@ pub(crate) fn prefetch(launch: &Arc<Launch>, executable: &File, pool: &Pool) -> 
         runs,
     };
     let mut items = KVVec::new();
-    let mut later = |file: usize, from: u64| {
+    let mut later = |file: usize, from: Option<u64>| {
         // What cannot be remembered is not read.
         let _ = items.push(Item { file, from }, GFP_KERNEL);
     };
@@ -161,20 +208,20 @@ pub(crate) fn prefetch(launch: &Arc<Launch>, executable: &File, pool: &Pool) -> 
     let others = files().filter(|(_, known)| known.first_page().is_none());
     for (index, known) in Iterator::chain(parts, others) {
         let outcome = if known.first_page().is_some() {
-            read_metadata(known, executable, 0, &mut budget)
+            read_metadata(known, executable, None, &mut budget)
         } else if known.path().is_none() {
-            prefetch::run(executable, known.wanted(), 0, 0, &mut budget)
+            prefetch::run(executable, &known.wish(None), &mut budget)
         } else {
             match read_inline(launch, known, &mut walk, may_wait, &mut budget) {
                 Some(outcome) => outcome,
                 None => {
-                    later(index, 0);
+                    later(index, None);
                     continue;
                 }
             }
         };
-        if let Some(from) = outcome.rest {
-            later(index, from);
+        if outcome.rest.is_some() {
+            later(index, outcome.rest);
         }
         launch.count(outcome.cached, outcome.asked);
         total.wanted = total.wanted.saturating_add(outcome.wanted);
@@ -198,14 +245,16 @@ pub(crate) fn prefetch(launch: &Arc<Launch>, executable: &File, pool: &Pool) -> 
 }
 
 /// Reads metadata of the filesystem that the executable is on, if that is the one that was recorded.
-fn read_metadata(known: &Known, executable: &File, from: u64, budget: &mut Budget) -> Outcome {
+fn read_metadata(
+    known: &Known,
+    executable: &File,
+    from: Option<u64>,
+    budget: &mut Budget,
+) -> Outcome {
     let device = Device::of(executable);
-    let own = device.filter(|device| known.is_on(&metadata::identity_of(device)));
-    match (own, known.first_page()) {
-        (Some(device), Some(first)) => {
-            prefetch::run(device.file(), known.wanted(), first, from, budget)
-        }
-        _ => {
+    match device.filter(|device| known.is_on(&metadata::identity_of(device))) {
+        Some(device) => prefetch::run(device.file(), &known.wish(from), budget),
+        None => {
             Refusal::from(Reason::MetadataChanged).count();
             Outcome::default()
         }
@@ -246,7 +295,7 @@ fn read_inline(
                 return None;
             }
             let file = found.open_to_read_ahead(&launch.user).ok()?;
-            Some(prefetch::run(&file, known.wanted(), 0, 0, budget))
+            Some(prefetch::run(&file, &known.wish(None), budget))
         }
         Err(refusal) => {
             refusal.count();
@@ -335,7 +384,7 @@ impl Crew {
         };
         let before = budget.pages;
         let outcome = match file {
-            Some(file) => prefetch::run(file, known.wanted(), 0, item.from, &mut budget),
+            Some(file) => prefetch::run(file, &known.wish(item.from), &mut budget),
             None => read_metadata(known, &self.executable, item.from, &mut budget),
         };
         self.pages.fetch_sub(

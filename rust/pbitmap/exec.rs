@@ -14,6 +14,7 @@ use super::{
     },
     mode::Mode,
     programs::Programs,
+    reads::Reads,
     recorder::{
         Reaper,
         Recorder,
@@ -195,14 +196,17 @@ impl Engine {
             .programs
             .started(&inode.identity(), || name_of(file));
 
+        let is_warm = advice.prefetch && crew::is_warm(&launch, file);
         // The watch goes first: it takes the mmap lock of an mm that nobody else has yet, and
         // wants no signal pending.
         let mut recorded = None;
         if advice.record_if_cached || !advice.prefetch {
-            recorded = Some(self.record(exec, &launch));
+            recorded = Some(self.record(exec, &launch, is_warm));
         }
-        let mut nothing_new = false;
-        if advice.prefetch {
+        let mut nothing_new = is_warm;
+        if is_warm {
+            sysctl::log!("exec: all in memory\n");
+        } else if advice.prefetch {
             let outcome = crew::prefetch(&launch, file, &self.pool);
             nothing_new = outcome.asked == 0 && outcome.rest.is_none();
             sysctl::log!(
@@ -219,7 +223,7 @@ impl Engine {
             if nothing_new {
                 Counter::Calm.add(1);
             } else {
-                recorded = Some(self.record(exec, &launch));
+                recorded = Some(self.record(exec, &launch, is_warm));
             }
         }
         let (watch, result) = match recorded {
@@ -237,15 +241,24 @@ impl Engine {
         Ok(Some(()))
     }
 
-    /// Has the program recorded.
+    /// Has the program recorded; what it reads unless all is in memory.
     fn record(
         &self,
         exec: &Exec<'_>,
         launch: &Arc<Launch>,
+        is_warm: bool,
     ) -> Result<Arc<Watch<Recorder>>, Refusal> {
-        let device = Device::of(exec.file()).map(|device| device.key());
-        Recorder::watch(exec.mm(), launch.clone(), device, &self.rooms)
-            .map_err(|_| Reason::NoRecorder.into())
+        let watch = || -> Result<Arc<Watch<Recorder>>> {
+            let reads = match sysctl::reads() != 0 && !is_warm {
+                true => {
+                    let device = Device::of(exec.file()).map(|device| device.key());
+                    Some(KBox::pin_init(Reads::new(device), GFP_KERNEL)?)
+                }
+                false => None,
+            };
+            Recorder::watch(exec.mm(), launch.clone(), reads, &self.rooms)
+        };
+        watch().map_err(|_| Reason::NoRecorder.into())
     }
 }
 

@@ -22,6 +22,7 @@ use super::{
     mode::Mode,
     pages::Pages,
     policy::profile,
+    prefetch::Wish,
     stats::{
         Reason,
         Refusal, //
@@ -56,6 +57,10 @@ pub(crate) struct Known {
     identity: FileIdentity,
     /// The pages.
     wanted: Pages,
+    /// The first page of its private data, or 0.
+    data_page: u32,
+    /// Nothing of it was mapped.
+    is_read: bool,
     /// Which part of the device, if it is metadata.
     part: Option<u64>,
 }
@@ -72,6 +77,21 @@ impl Known {
     /// The pages that are wanted.
     pub(crate) fn wanted(&self) -> Bitmap<'_> {
         self.wanted.bitmap()
+    }
+
+    /// Whether it was only read, not mapped.
+    pub(crate) fn is_read(&self) -> bool {
+        self.is_read
+    }
+
+    /// The pages, as they are asked for; with `from` those that are left from there on.
+    pub(crate) fn wish(&self, from: Option<u64>) -> Wish<'_> {
+        Wish {
+            bitmap: self.wanted(),
+            first_page: self.first_page().unwrap_or(0),
+            data_page: self.data_page.into(),
+            from,
+        }
     }
 
     /// Whether `inode` is the file, unchanged.
@@ -198,6 +218,8 @@ pub(crate) fn wanted_files(
         path: KVec::new(),
         identity: identity_of(inode),
         wanted: Pages::empty(0).map_err(no_memory)?,
+        data_page: 0,
+        is_read: false,
         part: None,
     };
     files.push(own, GFP_KERNEL).map_err(no_memory)?;
@@ -205,12 +227,12 @@ pub(crate) fn wanted_files(
         return Ok(files);
     };
     let slurp = sysctl::slurp() != 0;
-    let mut metadata_left = if sysctl::reads() == 0 {
-        0
-    } else {
-        MAX_PAGES as usize
-    };
+    let with_reads = sysctl::reads() != 0;
+    let mut metadata_left = MAX_PAGES as usize;
     for (file, wanted) in choice.files(slot) {
+        if !with_reads && (file.is_read() || part_of(file.path()).is_some()) {
+            continue;
+        }
         let part = part_of(file.path());
         if part.is_some() {
             let count = wanted.count();
@@ -228,6 +250,7 @@ pub(crate) fn wanted_files(
         if file.path().is_empty() {
             if let Some(own) = files.first_mut() {
                 own.wanted = pages;
+                own.data_page = file.record.data_page;
             }
             continue;
         }
@@ -239,6 +262,8 @@ pub(crate) fn wanted_files(
             path,
             identity: file.identity(),
             wanted: pages,
+            data_page: file.record.data_page,
+            is_read: file.is_read(),
             part,
         };
         files.push(known, GFP_KERNEL).map_err(no_memory)?;

@@ -7,6 +7,7 @@ use super::{
     policy::{
         device::Device,
         plan::{
+            self,
             Limits,
             Plan, //
         }, //
@@ -65,29 +66,50 @@ pub(crate) fn is_cached(file: page_cache::Mapping<'_>, bitmap: Bitmap<'_>) -> bo
         .all(|(first, pages)| file.is_cached(first as u64, pages as u64))
 }
 
-/// Asks for the pages of `bitmap`, of which the first is page `first_page` of the file, from page
-/// `from` on that are not cached, in ascending order, and does not wait. `budget` becomes less.
-pub(crate) fn run(
-    file: &File,
-    bitmap: Bitmap<'_>,
-    first_page: u64,
-    from: u64,
-    budget: &mut Budget,
-) -> Outcome {
+/// What is asked for of a file.
+#[derive(Clone, Copy)]
+pub(crate) struct Wish<'a> {
+    /// The pages.
+    pub(crate) bitmap: Bitmap<'a>,
+    /// The page of the file that the first bit stands for.
+    pub(crate) first_page: u64,
+    /// The pages from here on are asked for first, if the device takes many requests at once. One
+    /// that serves them in turns takes them in the order in which they lie.
+    pub(crate) data_page: u64,
+    /// What comes before this page in that order was asked for already.
+    pub(crate) from: Option<u64>,
+}
+
+/// Asks for those pages of a wish that are not cached, and does not wait. `budget` becomes less.
+pub(crate) fn run(file: &File, wish: &Wish<'_>, budget: &mut Budget) -> Outcome {
     let inode = Inode::of(file);
+    let device = device_of(file);
+    let pages = inode.size().div_ceil(PAGE_SIZE as u64);
+    let data_page = match device.serves_in_turns() {
+        true => 0,
+        false => wish.data_page,
+    };
     let limits = Limits {
         gap_pages: match sysctl::gap_pages() {
-            0 => device_of(file).gap_pages(),
+            0 => device.gap_pages(),
             pages => pages,
         },
         max_pages: budget.pages,
-        file_pages: inode.size().div_ceil(PAGE_SIZE as u64),
+        file_pages: pages,
     };
     let mapping = page_cache::Mapping::of(file);
     let longest = page_cache::will_need_limit(file);
     let mut outcome = Outcome::default();
     page_cache::plugged(|| {
-        for run in Plan::new(bitmap, first_page, limits).starting_at(from) {
+        let parts = plan::in_order(pages, data_page, wish.from);
+        let runs = parts.into_iter().flat_map(|part| {
+            let limits = Limits {
+                file_pages: part.end,
+                ..limits
+            };
+            Plan::new(wish.bitmap, wish.first_page, limits).starting_at(part.start)
+        });
+        for run in runs {
             let left = u64::from(budget.pages);
             if left == 0 {
                 break;

@@ -21,7 +21,11 @@ use super::{
 use kernel::{
     fmt, new_mutex,
     prelude::*,
-    rbtree::RBTree,
+    rbtree::{
+        RBTree,
+        RBTreeNode,
+        RBTreeNodeReservation, //
+    },
     seq_file::SeqFile,
     seq_print,
     sync::{
@@ -57,6 +61,8 @@ struct Program {
 
 struct Table {
     programs: RBTree<Key, Program>,
+    /// The same by the number of their last start.
+    by_start: RBTree<u64, Key>,
     count: usize,
     starts: u64,
 }
@@ -78,6 +84,7 @@ impl Programs {
         pin_init!(Self {
             table <- new_mutex!(Table {
                 programs: RBTree::new(),
+                by_start: RBTree::new(),
                 count: 0,
                 starts: 0,
             }),
@@ -94,7 +101,15 @@ impl Programs {
         let mut guard = self.table.lock();
         let table = &mut *guard;
         table.starts = table.starts.saturating_add(1);
-        if table.programs.get(&key(identity)).is_none() {
+        let last = table.programs.get(&key(identity)).map(|it| it.last_start);
+        let place = match last.and_then(|last| table.by_start.remove_node(&last)) {
+            Some(node) => Ok(RBTreeNode::into_reservation(node)),
+            None => RBTreeNodeReservation::new(GFP_KERNEL),
+        };
+        let Ok(place) = place else {
+            return Advice::default();
+        };
+        if last.is_none() {
             if table.count >= MAX_PROGRAMS {
                 table.drop_oldest();
             }
@@ -111,6 +126,8 @@ impl Programs {
             }
             table.count = table.count.saturating_add(1);
         }
+        let place = place.into_node(table.starts, key(identity));
+        table.by_start.insert(place);
         match table.programs.get_mut(&key(identity)) {
             Some(program) => {
                 program.runs = program.runs.saturating_add(1);
@@ -170,12 +187,8 @@ impl Programs {
 
 impl Table {
     fn drop_oldest(&mut self) {
-        let oldest = self
-            .programs
-            .iter()
-            .min_by_key(|(_, program)| program.last_start)
-            .map(|(key, _)| *key);
-        if let Some(key) = oldest {
+        if let Some(oldest) = self.by_start.cursor_front_mut() {
+            let (_, key) = oldest.remove_current().1.to_key_value();
             self.programs.remove(&key);
             self.count = self.count.saturating_sub(1);
         }

@@ -50,6 +50,7 @@ use super::{
     },
 };
 use kernel::{
+    alloc::kvec::PushError,
     fs::file::flags::{
         O_ACCMODE,
         O_RDONLY, //
@@ -121,7 +122,7 @@ impl Reads {
             device,
             state <- new_raw_spinlock!(State {
                 waiting: [None; MAX_WAITING],
-                files: KVVec::new(),
+                files: KVVec::with_capacity(MAX_FILES, GFP_KERNEL)?,
                 metadata: KVVec::with_capacity(MAX_RUNS, GFP_KERNEL)?,
                 is_over: false,
             }),
@@ -162,7 +163,7 @@ impl Reads {
         while let Some(read) = self.next_waiting() {
             // Without memory it is not recorded.
             if let Ok(Some(file)) = find(&read.inode) {
-                let _ = self.add(file, &read);
+                self.add(file, &read);
             }
         }
     }
@@ -177,22 +178,19 @@ impl Reads {
         }
     }
 
-    fn add(&self, mut file: KBox<ReadFile>, read: &Read) -> Result {
+    fn add(&self, mut file: KBox<ReadFile>, read: &Read) {
         file.note(read);
-        let mut room = KVVec::with_capacity(MAX_FILES, GFP_KERNEL)?;
         let mut state = self.state.lock();
-        if state.is_over || state.is_noted(read) {
-            drop(state);
-            return Ok(());
-        }
-        if state.files.capacity() == 0 {
-            core::mem::swap(&mut state.files, &mut room);
-        }
-        let refused = state.files.push_within_capacity(file);
+        let refused = match state.is_over || state.is_noted(read) {
+            true => Some(file),
+            false => {
+                let pushed = state.files.push_within_capacity(file);
+                pushed.err().map(|PushError(file)| file)
+            }
+        };
         drop(state);
         // Freed here, without the lock.
-        drop((refused, room));
-        Ok(())
+        drop(refused);
     }
 
     /// How many pages were read so far.

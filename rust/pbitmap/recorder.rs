@@ -117,11 +117,12 @@ const UNTIL_EXIT: u32 = 0;
 const ADAPTIVE: u32 = 1;
 
 impl Recorder {
-    /// Records the program that will run in `mm`, with metadata that is on `device`.
+    /// Records the program that will run in `mm`; `reads` is for what it will read, if that is to be
+    /// recorded.
     pub(crate) fn watch(
         mm: &MmWithUser,
         launch: Arc<Launch>,
-        device: Option<device::Key>,
+        reads: Option<Pin<KBox<Reads>>>,
         rooms: &Arc<Rooms>,
     ) -> Result<Arc<Watch<Self>>> {
         let began = time::milliseconds();
@@ -132,10 +133,6 @@ impl Recorder {
                 Next::Close => began,
             },
             fixed => began.saturating_add(fixed.into()),
-        };
-        let reads = match sysctl::reads() {
-            0 => None,
-            _ => Some(KBox::pin_init(Reads::new(device), GFP_KERNEL)?),
         };
         let with_reads = reads.is_some();
         let recorder = Self {
@@ -222,6 +219,7 @@ impl Recorder {
             wanted: wanted.try_into().unwrap_or(u32::MAX),
             hits: hits.try_into().unwrap_or(u32::MAX),
             now: time::seconds(),
+            saw_reads: reads.is_some(),
         };
         let stored = launch.stored.loaded.slot()?;
         let changed = !update::is_stored(&stored, &run, capture.files());
@@ -261,6 +259,7 @@ impl Recorder {
             capture,
             wanted,
             hits,
+            saw_reads: reads.is_some(),
         }))
     }
 
@@ -269,6 +268,9 @@ impl Recorder {
         let mut wanted = 0u64;
         let mut hits = 0u64;
         for known in &self.launch.files {
+            if self.reads.is_none() && (known.is_read() || known.first_page().is_some()) {
+                continue;
+            }
             let pages = known.wanted();
             wanted = wanted.saturating_add(pages.count() as u64);
             let seen = capture.files().find(|seen| match known.path() {

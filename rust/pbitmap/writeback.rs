@@ -87,6 +87,8 @@ pub(crate) struct Recording {
     pub(crate) wanted: u64,
     /// Those of them that were touched.
     pub(crate) hits: u64,
+    /// Whether it was looked at what the program read.
+    pub(crate) saw_reads: bool,
 }
 
 impl Recording {
@@ -97,6 +99,7 @@ impl Recording {
             wanted: self.wanted.try_into().unwrap_or(u32::MAX),
             hits: self.hits.try_into().unwrap_or(u32::MAX),
             now: time::seconds(),
+            saw_reads: self.saw_reads,
         }
     }
 

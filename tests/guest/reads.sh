@@ -96,6 +96,18 @@ is "$case: pages asked for" 0 "$(delta pages_read)"
 is "$case: unchanged" 1 "$(delta unchanged)"
 at_least "$case: pages of metadata, as before" 3 "$(metadata_of)"
 
+forget() {
+	sync "$1"
+	dd if="$1" iflag=nocache count=0 status=none
+}
+
+case='all in memory but one file'
+forget "$files/part"
+mark
+run "${items[@]}"
+is "$case: bytes that came from the disk" 0 "$fetched"
+is "$case: pages asked for" 4 "$(delta pages_read)"
+
 case='metadata alone'
 put_reader names
 names=()
@@ -144,6 +156,19 @@ done
 run "${names[@]}"
 at_least "$case: files recorded, as far as there is room" 10 "$(recorded_files "$program" | grep -c /many/)"
 at_most "$case: files recorded" 256 "$(recorded_files "$program" | grep -c /many/)"
+
+case='many files, one of them not in memory and none of those that are looked at'
+forget "$files/many/1"
+mark
+run "${names[@]}"
+is "$case: pages asked for" 0 "$(delta pages_read)"
+is "$case: bytes that came from the disk" 4096 "$fetched"
+
+case='many files, cold'
+colder
+mark
+run "${names[@]}"
+at_least "$case: pages asked for" 10 "$(delta pages_read)"
 
 case='a large file'
 put_reader large

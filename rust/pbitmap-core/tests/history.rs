@@ -62,6 +62,7 @@ impl Recording {
             wanted: 7,
             hits: 5,
             now: self.now,
+            saw_reads: true,
         }
     }
 
@@ -76,6 +77,8 @@ impl Recording {
                 path: file.path.as_bytes(),
                 identity: identity(file.version),
                 pages: Bitmap::new(bits, usize::MAX),
+                data_page: 0,
+                is_read: false,
             })
             .collect();
         use_it(&seen)

@@ -87,6 +87,8 @@ fn build(made: &Made) -> Vec<u8> {
                 },
                 first_page: 0,
                 page_count: (*pages).into(),
+                data_page: u32::from(*pages) / 3,
+                is_read: index % 3 == 1,
                 planes: &planes,
             };
             let _ = builder.file(&input).unwrap();
@@ -125,12 +127,13 @@ fn seen(slot: &Slot<'_>) -> Vec<String> {
                     .map(|index| file.plane(index).unwrap().runs().collect())
                     .collect();
                 format!(
-                    "  {} {} {:?} {:?} {} {planes:?}",
+                    "  {} {} {:?} {:?} {} {} {planes:?}",
                     file.record.kind,
                     file.record.flags,
                     file.path(),
                     file.identity(),
-                    file.record.page_count
+                    file.record.page_count,
+                    file.record.data_page
                 )
             });
             [head].into_iter().chain(files).collect::<Vec<_>>()
@@ -152,6 +155,65 @@ fn wanted(slot: &Slot<'_>) -> Vec<(Vec<u8>, Vec<usize>)> {
                 .collect::<Vec<_>>()
         })
         .collect()
+}
+
+/// What is mapped is worth more than what is read.
+#[test]
+fn files_that_are_read_go_first() {
+    const MAPPED: usize = 6;
+    const READ: usize = 20;
+    let template = SlotHeader::template(0x1234_5678, b"", 4096 * 64);
+    let mut buffer = vec![0; 1 << 16];
+    let mut builder = Builder::new(&mut buffer, &template, 1, 1 + MAPPED + READ).unwrap();
+    let _ = builder
+        .profile(&ProfileInput {
+            runs: 1,
+            ..ProfileInput::default()
+        })
+        .unwrap();
+    for index in 0..=MAPPED + READ {
+        let is_read = index % 4 == 1 && index / 4 < READ || index > 4 * MAPPED;
+        let own = index == 0;
+        let path = format!("/usr/lib/{}-{index}", if is_read { "read" } else { "map" });
+        // Every other page: holes that can be filled.
+        let input = FileInput {
+            kind: if own { FILE_EXECUTABLE } else { FILE_BY_PATH },
+            path: if own { b"" } else { path.as_bytes() },
+            page_count: 64,
+            planes: &[&[0x55; 8]],
+            is_read: is_read && !own,
+            ..FileInput::default()
+        };
+        let _ = builder.file(&input).unwrap();
+    }
+    let used = builder.finish(1, 1).unwrap();
+    let slot = Slot::parse(&buffer[..used], &IDENTITY).unwrap();
+    let count = |slot: &Slot<'_>| {
+        let profile = slot.default_profile().unwrap();
+        let read = slot.files(&profile).filter(|file| file.is_read()).count();
+        (read, slot.files(&profile).count() - read)
+    };
+    let (all_read, all_others) = count(&slot);
+    let mut losses = Vec::new();
+    for room in (256..1500).rev() {
+        let mut packed = vec![0; MAX_PACKED];
+        let Ok((len, loss)) = pack(&slot, room, &mut packed) else {
+            break;
+        };
+        let again = unpacked(&packed[..len]);
+        let (read, others) = count(&Slot::parse(&again, &IDENTITY).unwrap());
+        assert!(read == 0 || others == all_others, "{loss:?}");
+        if read == all_read && others == all_others {
+            assert!(matches!(
+                loss,
+                Loss::None | Loss::Planes(_) | Loss::Holes(_)
+            ));
+        }
+        losses.push((read, others));
+    }
+    assert_eq!(losses.first(), Some(&(all_read, all_others)));
+    assert!(losses.contains(&(0, all_others)));
+    assert!(losses.iter().any(|(_, others)| *others < all_others));
 }
 
 proptest! {
@@ -188,12 +250,13 @@ proptest! {
         let (before, after) = (wanted(&slot), wanted(&again));
         match loss {
             Loss::None | Loss::Holes(0) => prop_assert_eq!(before, after),
-            // Files are missing, at the end of each profile.
+            // Files are missing, at the end of the profile.
             Loss::Planes(_) | Loss::Files(_) => {}
-            Loss::Holes(_) | Loss::Profiles(_) => {
-                // The profiles that are left are the first ones.
-                for ((path, before), (other, after)) in before.iter().zip(&after) {
-                    prop_assert_eq!(path, other);
+            Loss::Holes(_) | Loss::Reads(_) | Loss::Wide(_) | Loss::Profiles(_) => {
+                // The profiles that are left are the first ones; files that were read may be missing.
+                let mut before = before.iter();
+                for (path, after) in &after {
+                    let (_, before) = before.find(|(other, _)| path == other).unwrap();
                     prop_assert!(before.iter().all(|page| after.contains(page)));
                 }
             }

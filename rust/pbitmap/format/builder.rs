@@ -21,6 +21,7 @@ use super::{
         ENCODING_RAW,
         FILE_BY_PATH,
         FILE_EXECUTABLE,
+        FILE_READ,
         FILE_TRUNCATED,
         PROFILE_BY_ARGUMENT, //
     },
@@ -122,6 +123,10 @@ pub struct FileInput<'a> {
     pub first_page: u64,
     /// Bits in a plane.
     pub page_count: u32,
+    /// The first page of its private data, or 0: see [`FileRecord::data_page`].
+    pub data_page: u32,
+    /// Nothing of it was mapped.
+    pub is_read: bool,
     /// The planes, the newest first; bytes that are missing at the end are clear bits.
     pub planes: &'a [&'a [u8]],
 }
@@ -239,6 +244,8 @@ impl<'b> Builder<'b> {
             plane_count: u16::try_from(input.planes.len()).map_err(|_| Error::BadRecord)?,
             first_page: input.first_page,
             page_count: input.page_count,
+            data_page: input.data_page,
+            flags: if input.is_read { FILE_READ } else { 0 },
             ..input.identity.to_record()
         };
         let mut planes = input.planes.iter();

@@ -123,6 +123,7 @@ impl<F: Fn(&File<'_>) -> Option<FileIdentity>> Copy<'_, F> {
                 plane_count: u16::try_from(plane_count).unwrap_or(u16::MAX),
                 first_page: record.first_page,
                 page_count,
+                data_page: record.data_page,
                 ..identity.to_record()
             };
             Some((file, record))

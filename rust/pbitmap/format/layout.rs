@@ -26,6 +26,11 @@ pub const FILE_BY_PATH: u16 = 1;
 /// [`FileRecord::flags`]: pages were dropped because they did not fit.
 pub const FILE_TRUNCATED: u16 = 1;
 
+/// [`FileRecord::flags`]: the program read the file, and mapped nothing of it.
+pub const FILE_READ: u16 = 2;
+/// [`FileRecord::flags`] in a [packed slot](super::packed) only: a [`FileRecord::data_page`] follows.
+pub const FILE_DATA: u16 = 4;
+
 /// [`FileRecord::encoding`]: one bit a page.
 pub const ENCODING_RAW: u16 = 0;
 
@@ -151,8 +156,11 @@ record! {
         0x4c build_id_len: u32,
         /// The first bytes of the GNU build id, padded with zeroes.
         0x50 build_id: [u8; 20],
+        /// The first page that is private memory of each program that maps it, as data that a loader
+        /// relocates is: from there on it is needed first. 0 if there is none.
+        0x64 data_page: u32,
         /// Zero.
-        0x64 reserved: [u8; 28],
+        0x68 reserved: [u8; 24],
     }
 }
 

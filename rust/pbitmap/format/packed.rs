@@ -28,7 +28,8 @@ use super::{
         FileRecord,
         ProfileRecord,
         SlotHeader,
-        ENCODING_RAW, //
+        ENCODING_RAW,
+        FILE_DATA, //
     },
     slot::{
         to_usize,
@@ -157,61 +158,84 @@ pub enum Loss {
     /// Of each file there is one plane, the pages that are wanted; holes of up to so many pages
     /// are filled, which costs reads of pages that are not needed.
     Holes(usize),
-    /// The same with holes of [`Loss::FILES_HOLES`], and of the files of each profile only so many
-    /// sixteenths, the first ones: those that were only read go first.
-    Files(usize),
-    /// As [`Loss::Holes`] with the widest holes, and so many of the profiles, those that were used last.
+    /// The same with holes of four pages, and of the files of each profile that were only read only
+    /// so many sixteenths, the first ones.
+    Reads(usize),
+    /// None of these, and holes of up to so many pages are filled.
+    Wide(usize),
+    /// The same with the widest holes, and so many of the profiles, those that were used last.
     Profiles(usize),
+    /// The same with one profile, and of its files so many sixteenths, the first ones.
+    Files(usize),
 }
 
 impl Loss {
-    /// How wide holes are filled, by and by.
-    const HOLES: [usize; 7] = [0, 1, 2, 4, 8, 16, 64];
-
-    /// How many sixteenths of the files are kept, by and by.
+    /// How wide holes are filled, by and by, and how many sixteenths are kept.
+    const HOLES: [usize; 4] = [0, 1, 2, 4];
+    const WIDE: [usize; 3] = [8, 16, 64];
+    const READS: [usize; 9] = [14, 12, 10, 8, 6, 4, 3, 2, 0];
     const FILES: [usize; 8] = [14, 12, 10, 8, 6, 4, 3, 2];
-
-    /// Files go when holes of so many pages were filled.
-    pub const FILES_HOLES: usize = 4;
 
     /// A little more is left out.
     fn more(self, profiles: usize) -> Option<Self> {
+        let [reads, ..] = Self::READS;
+        let [wide, ..] = Self::WIDE;
+        let [files, ..] = Self::FILES;
         match self {
             Self::None => Some(Self::Planes(2)),
             Self::Planes(_) => Some(Self::Holes(0)),
-            Self::Holes(Self::FILES_HOLES) => Self::FILES.first().copied().map(Self::Files),
-            Self::Holes(now) => Some(match Self::HOLES.iter().find(|wider| **wider > now) {
-                Some(wider) => Self::Holes(*wider),
-                None => return Self::Profiles(profiles).more(profiles),
-            }),
-            Self::Files(now) => Some(match Self::FILES.iter().find(|fewer| **fewer < now) {
-                Some(fewer) => Self::Files(*fewer),
-                None => {
-                    let mut wider = Self::HOLES.iter().filter(|hole| **hole > Self::FILES_HOLES);
-                    Self::Holes(*wider.next()?)
-                }
-            }),
-            Self::Profiles(now) => {
-                let fewer = now.checked_sub(1).filter(|fewer| *fewer != 0)?;
-                Some(Self::Profiles(fewer))
+            Self::Holes(now) => {
+                Some(after(&Self::HOLES, now).map_or(Self::Reads(reads), Self::Holes))
             }
+            Self::Reads(now) => {
+                Some(after(&Self::READS, now).map_or(Self::Wide(wide), Self::Reads))
+            }
+            Self::Wide(now) => match after(&Self::WIDE, now) {
+                Some(wider) => Some(Self::Wide(wider)),
+                None => Self::Profiles(profiles).more(profiles),
+            },
+            Self::Profiles(now @ 2..) => Some(Self::Profiles(now.saturating_sub(1))),
+            Self::Profiles(_) => Some(Self::Files(files)),
+            Self::Files(now) => after(&Self::FILES, now).map(Self::Files),
         }
     }
 
-    /// How many of `count` files are kept.
-    pub fn files(self, count: usize) -> usize {
+    /// Of a profile with `read` files that were only read and `others`, how many of each are kept.
+    pub fn keeps(self, read: usize, others: usize) -> (usize, usize) {
+        let part = |count: usize, sixteenths| count.saturating_mul(sixteenths).div_ceil(16);
         match self {
-            Self::Files(sixteenths) => count.saturating_mul(sixteenths).div_ceil(16),
-            _ => count,
+            Self::None | Self::Planes(_) | Self::Holes(_) => (read, others),
+            Self::Reads(sixteenths) => (part(read, sixteenths), others),
+            Self::Wide(_) | Self::Profiles(_) => (0, others),
+            Self::Files(sixteenths) => (0, part(others, sixteenths)),
         }
     }
 
-    fn profiles(self) -> usize {
+    /// The widest holes that are filled; [`None`] if each file has its planes.
+    fn widest(self) -> Option<usize> {
+        let last = |list: &[usize]| list.last().copied();
+        match self {
+            Self::None | Self::Planes(_) => None,
+            Self::Holes(widest) | Self::Wide(widest) => Some(widest),
+            Self::Reads(_) => last(&Self::HOLES),
+            Self::Profiles(_) | Self::Files(_) => last(&Self::WIDE),
+        }
+    }
+
+    /// How many profiles are kept.
+    pub fn profiles(self) -> usize {
         match self {
             Self::Profiles(count) => count,
+            Self::Files(_) => 1,
             _ => usize::MAX,
         }
     }
+}
+
+/// What follows `now` in a list.
+fn after(list: &[usize], now: usize) -> Option<usize> {
+    let index = list.iter().position(|value| *value == now)?;
+    list.get(index.saturating_add(1)).copied()
 }
 
 /// Packs `slot` into `buffer`, at most `room` bytes of it, leaving out as little as it can. Says
@@ -275,18 +299,29 @@ fn pack_with(slot: &Slot<'_>, room: usize, loss: Loss, buffer: &mut [u8]) -> Res
     writer.number(header.generation)?;
     writer.number(header.updated)?;
     let kept = || slot.profiles_by_use().take(loss.profiles());
-    let files = |profile: &Profile<'_>| loss.files(slot.files(profile).count());
+    let count = |profile: &Profile<'_>| {
+        let read = slot.files(profile).filter(File::is_read).count();
+        loss.keeps(read, slot.files(profile).count().saturating_sub(read))
+    };
     let mut sum = 0usize;
     for profile in kept() {
-        sum = sum.saturating_add(files(&profile));
+        let (read, others) = count(&profile);
+        sum = sum.saturating_add(read).saturating_add(others);
     }
     writer.number(kept().count() as u64)?;
     writer.number(sum as u64)?;
     for profile in kept() {
-        let count = files(&profile);
-        writer.profile(&profile, count)?;
-        for file in slot.files(&profile).take(count) {
-            writer.file(&file, profile.record.runs, loss)?;
+        let (mut read, mut others) = count(&profile);
+        writer.profile(&profile, read.saturating_add(others))?;
+        for file in slot.files(&profile) {
+            let left = match file.is_read() {
+                true => &mut read,
+                false => &mut others,
+            };
+            if *left != 0 {
+                *left = left.saturating_sub(1);
+                writer.file(&file, profile.record.runs, loss)?;
+            }
         }
     }
     let used = writer.finish();
@@ -431,15 +466,18 @@ impl<'a> Writer<'a> {
 
     fn file(&mut self, file: &File<'_>, runs: u32, loss: Loss) -> Result {
         let record = &file.record;
-        let planes = match loss {
-            Loss::None => usize::from(record.plane_count),
-            Loss::Planes(most) => most.min(record.plane_count.into()),
-            Loss::Holes(_) | Loss::Files(_) | Loss::Profiles(_) => {
-                1.min(usize::from(record.plane_count))
-            }
-        };
+        let planes = usize::from(record.plane_count).min(match loss {
+            Loss::None => MAX_PLANES,
+            Loss::Planes(most) => most,
+            _ => 1,
+        });
         self.number(record.kind.into())?;
-        self.number(record.flags.into())?;
+        if record.data_page == 0 {
+            self.number((record.flags & !FILE_DATA).into())?;
+        } else {
+            self.number((record.flags | FILE_DATA).into())?;
+            self.number(record.data_page.into())?;
+        }
         self.number(planes as u64)?;
         self.number(record.first_page)?;
         self.number(record.page_count.into())?;
@@ -451,22 +489,17 @@ impl<'a> Writer<'a> {
         self.number(record.mtime_sec as u64)?;
         self.number(record.mtime_nsec.into())?;
         self.bytes(file.build_id().as_bytes())?;
-        let widest = match loss {
-            Loss::None | Loss::Planes(_) => {
-                for index in 0..planes {
-                    let plane = file.plane(index);
-                    let before = index.checked_sub(1).and_then(|index| file.plane(index));
-                    let word = |index| {
-                        let word = |plane: Option<Bitmap<'_>>| plane.map_or(0, |p| p.word(index));
-                        word(plane) ^ word(before)
-                    };
-                    self.plane(to_usize(record.page_count), &word, 0)?;
-                }
-                return Ok(());
+        let Some(widest) = loss.widest() else {
+            for index in 0..planes {
+                let plane = file.plane(index);
+                let before = index.checked_sub(1).and_then(|index| file.plane(index));
+                let word = |index| {
+                    let word = |plane: Option<Bitmap<'_>>| plane.map_or(0, |p| p.word(index));
+                    word(plane) ^ word(before)
+                };
+                self.plane(to_usize(record.page_count), &word, 0)?;
             }
-            Loss::Holes(widest) => widest,
-            Loss::Files(_) => Loss::FILES_HOLES,
-            Loss::Profiles(_) => Loss::HOLES.last().copied().unwrap_or(0),
+            return Ok(());
         };
         if planes == 0 {
             return Ok(());
@@ -658,10 +691,16 @@ impl<'a> Reader<'a> {
     }
 
     fn file(&mut self) -> Result<(FileRecord, &'a [u8])> {
+        let (kind, flags): (u16, u16) = (self.narrow()?, self.narrow()?);
+        let data_page = match flags & FILE_DATA {
+            0 => 0,
+            _ => self.narrow()?,
+        };
         let mut record = FileRecord {
             encoding: ENCODING_RAW,
-            kind: self.narrow()?,
-            flags: self.narrow()?,
+            kind,
+            flags: flags & !FILE_DATA,
+            data_page,
             plane_count: self.narrow()?,
             first_page: self.number()?,
             page_count: self.narrow()?,

@@ -21,6 +21,7 @@ use super::{
         ENCODING_RAW,
         FILE_BY_PATH,
         FILE_EXECUTABLE,
+        FILE_READ,
         FILE_TRUNCATED,
         KNOWN_INCOMPAT,
         PROFILE_BY_ARGUMENT,
@@ -588,6 +589,11 @@ impl<'a> File<'a> {
     /// Whether pages of it were dropped for lack of room.
     pub fn is_truncated(&self) -> bool {
         self.record.flags & FILE_TRUNCATED != 0
+    }
+
+    /// Whether nothing of it was mapped.
+    pub fn is_read(&self) -> bool {
+        self.record.flags & FILE_READ != 0
     }
 
     /// All planes, one after the other, each of them as long as the record says.

@@ -36,10 +36,12 @@ use super::{
         SlotHeader,
         FILE_BY_PATH,
         FILE_EXECUTABLE,
+        FILE_READ,
         FILE_TRUNCATED,
         PROFILE_BY_ARGUMENT,
         PROFILE_DEFAULT, //
     },
+    metadata::part_of,
     slot::{
         is_same_path,
         to_usize,
@@ -103,6 +105,10 @@ pub struct Seen<'a> {
     pub identity: FileIdentity,
     /// Bit `n` is page `n` of the file.
     pub pages: Bitmap<'a>,
+    /// The first page of its private data, or 0 if none was seen: see [`FileRecord::data_page`].
+    pub data_page: u32,
+    /// Nothing of it was mapped.
+    pub is_read: bool,
 }
 
 /// A recording, but for its files.
@@ -118,6 +124,9 @@ pub struct Run<'a> {
     pub hits: u32,
     /// Seconds since the epoch.
     pub now: u64,
+    /// Whether it was looked at which files were read, and which metadata. If not, what is stored of
+    /// these remains as it is.
+    pub saw_reads: bool,
 }
 
 /// What [`update`] wrote, and what did not fit.
@@ -273,8 +282,13 @@ pub fn is_stored<'a>(
             continue;
         };
         increment(&mut compared);
-        is_same = is_same && is_needed && entry.is_in(file);
-        is_close = is_close && difference.add(&entry, file, profile.record.runs);
+        let is_in = (is_same || entry.is_unknown) && is_needed && entry.is_in(file);
+        is_same = is_same && is_in;
+        is_close = is_close
+            && match entry.is_unknown {
+                true => is_in,
+                false => difference.add(&entry, file, profile.record.runs),
+            };
         if !is_same && !is_close {
             return false;
         }
@@ -352,7 +366,6 @@ impl<'o, 'r> Recorded<'o, 'r> {
     {
         let kept = self
             .profile
-            .filter(|_| self.run.merge != Merge::Replace)
             .map(|profile| (profile, self.old.files(&profile)));
         Entries {
             recorded: *self,
@@ -366,7 +379,7 @@ impl<'o, 'r> Recorded<'o, 'r> {
         }
     }
 
-    fn executable<'e>(&self, pages: Bitmap<'e>) -> Entry<'e>
+    fn executable<'e>(&self, pages: Bitmap<'e>, data_page: u32) -> Entry<'e>
     where
         'o: 'e,
     {
@@ -377,6 +390,7 @@ impl<'o, 'r> Recorded<'o, 'r> {
         let page_count = size.div_ceil(u64::from(PAGE_SIZE));
         let mut record = FileIdentity::default().to_record();
         record.page_count = u32::try_from(page_count).unwrap_or(u32::MAX);
+        record.data_page = data_page;
         self.entry(record, b"", pages, old)
     }
 
@@ -386,6 +400,8 @@ impl<'o, 'r> Recorded<'o, 'r> {
     {
         let mut record = seen.identity.to_record();
         record.kind = FILE_BY_PATH;
+        record.data_page = seen.data_page;
+        record.flags = if seen.is_read { FILE_READ } else { 0 };
         let old = found.filter(|file| file.is_same_file(&record));
         if let Some(old) = old.filter(|_| record.build_id_len == 0) {
             record.build_id = old.record.build_id;
@@ -398,12 +414,19 @@ impl<'o, 'r> Recorded<'o, 'r> {
         entry
     }
 
+    /// Whether it is not known if `file` was needed this time.
+    fn is_unknown(&self, file: &File<'_>) -> bool {
+        !self.run.saw_reads && (file.is_read() || part_of(file.path()).is_some())
+    }
+
     fn unseen<'e>(&self, file: File<'o>) -> Entry<'e>
     where
         'o: 'e,
     {
         let record = file.record;
+        let is_unknown = self.is_unknown(&file);
         let mut entry = self.entry(record, file.path(), Bitmap::new(&[], 0), Some(file));
+        entry.is_unknown = is_unknown;
         entry.trim();
         entry
     }
@@ -416,10 +439,16 @@ impl<'o, 'r> Recorded<'o, 'r> {
         old: Option<File<'e>>,
     ) -> Entry<'e> {
         let planes = self.plane_count();
+        // A start that only read the file, or ended early, does not know.
+        let data_page = match (record.data_page, &old) {
+            (0, Some(old)) => old.record.data_page,
+            (page, _) => page,
+        };
         Entry {
             record: FileRecord {
                 // At most `MAX_PLANES`.
                 plane_count: u16::try_from(planes).unwrap_or(u16::MAX),
+                data_page,
                 ..record
             },
             path,
@@ -427,6 +456,7 @@ impl<'o, 'r> Recorded<'o, 'r> {
             old,
             merge: self.run.merge,
             planes,
+            is_unknown: false,
         }
     }
 }
@@ -442,6 +472,8 @@ struct Entry<'a> {
     old: Option<File<'a>>,
     merge: Merge,
     planes: usize,
+    /// Its planes remain as they are: nobody looked.
+    is_unknown: bool,
 }
 
 impl<'a> Entry<'a> {
@@ -454,18 +486,26 @@ impl<'a> Entry<'a> {
         self.is_executable() || self.words() != 0
     }
 
-    /// The two bitmaps that plane `index` consists of, up to the last page of the record.
-    fn plane(&self, index: usize) -> [Bitmap<'a>; 2] {
+    fn sources(&self, index: usize) -> [Option<Bitmap<'a>>; 2] {
         let old = |index| self.old.as_ref().and_then(|old| old.plane(index));
-        let sources = match (self.merge, index.checked_sub(1)) {
+        if self.is_unknown {
+            // If there is to be one more, it is like the oldest.
+            let count = self.old.as_ref().map_or(0, |old| old.record.plane_count);
+            return [old(index.min(usize::from(count).saturating_sub(1))), None];
+        }
+        match (self.merge, index.checked_sub(1)) {
             (Merge::Replace, None) => [Some(self.new), None],
             (Merge::Or, None) => [Some(self.new), old(0)],
             (Merge::Age, None) => [Some(self.new), None],
             (Merge::Age, Some(older)) => [old(older), None],
             (Merge::Replace | Merge::Or, Some(_)) => [None, None],
-        };
+        }
+    }
+
+    /// The two bitmaps that plane `index` consists of, up to the last page of the record.
+    fn plane(&self, index: usize) -> [Bitmap<'a>; 2] {
         let pages = to_usize(self.record.page_count);
-        sources.map(|source| match source {
+        self.sources(index).map(|source| match source {
             Some(bitmap) => Bitmap::new(bitmap.bytes(), bitmap.len().min(pages)),
             None => Bitmap::new(&[], 0),
         })
@@ -600,11 +640,14 @@ where
     /// The next file of the old profile that was not seen this time.
     fn next_kept(&mut self) -> Option<Entry<'e>> {
         let (profile, files) = self.kept.as_mut()?;
-        let old = self.recorded.old;
+        let recorded = &self.recorded;
+        let old = recorded.old;
+        let is_replaced = recorded.run.merge == Merge::Replace;
         let all = &self.all;
         let file = files.find(|file| {
             let (path, kind) = (file.path(), file.record.kind);
             kind != FILE_EXECUTABLE
+                && (!is_replaced || recorded.is_unknown(file))
                 && file.record.first_page == 0
                 && !all.clone().any(|seen| is_same_path(seen.path, path))
                 && old
@@ -626,7 +669,8 @@ where
         if core::mem::take(&mut self.executable) {
             let own = self.all.clone().find(|seen| seen.path.is_empty());
             let pages = own.map_or(Bitmap::new(&[], 0), |seen| seen.pages);
-            return Some(self.recorded.executable(pages));
+            let data_page = own.map_or(0, |seen| seen.data_page);
+            return Some(self.recorded.executable(pages, data_page));
         }
         let entry = self.next_seen();
         if entry.is_none() {

@@ -2,10 +2,24 @@
 
 //! From a bitmap to reads: which runs of pages to ask for, in which order, up to which cost.
 
+use core::ops::Range;
+
 use super::super::format::bitmap::{
     Bitmap,
     Runs, //
 };
+
+/// The pages of a file, in the order in which parts of it are asked for: from `data_page` on, which
+/// is what a loader writes to before anything of the file runs, and then what lies before it. With
+/// `from`, what follows that page in this order.
+pub fn in_order(pages: u64, data_page: u64, from: Option<u64>) -> [Range<u64>; 2] {
+    let data = data_page.min(pages);
+    match from {
+        None => [data..pages, 0..data],
+        Some(page) if page >= data => [page.min(pages)..pages, 0..data],
+        Some(page) => [page..data, pages..pages],
+    }
+}
 
 /// What a plan may ask for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

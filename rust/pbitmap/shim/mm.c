@@ -27,7 +27,8 @@ static void pbm_area_read(const struct vm_area_struct *vma, struct pbm_area *out
 	out->first_page = vma->vm_pgoff;
 	out->file = get_file(vma->vm_file);
 	out->flags = (pbm_mappable(vma) ? PBM_AREA_MAPPABLE : 0) |
-		     (shared ? PBM_AREA_SHARED_WRITE : 0);
+		     (shared ? PBM_AREA_SHARED_WRITE : 0) |
+		     (READ_ONCE(vma->anon_vma) ? PBM_AREA_PRIVATE_PAGES : 0);
 }
 
 /*

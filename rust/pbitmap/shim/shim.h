@@ -49,6 +49,7 @@ struct pbm_area {
 /* struct pbm_area, flags */
 #define PBM_AREA_MAPPABLE	BIT(0)
 #define PBM_AREA_SHARED_WRITE	BIT(1)
+#define PBM_AREA_PRIVATE_PAGES	BIT(2)
 
 /* A read of a file through the page cache: pages @first to @last. */
 struct pbm_read {

@@ -53,6 +53,7 @@ pub(super) struct Area {
 
 pub(super) const AREA_MAPPABLE: u32 = 1 << 0;
 pub(super) const AREA_SHARED_WRITE: u32 = 1 << 1;
+pub(super) const AREA_PRIVATE_PAGES: u32 = 1 << 2;
 
 /// `struct pbm_read`.
 #[repr(C)]

@@ -145,6 +145,11 @@ impl Area {
         self.flags & ffi::AREA_SHARED_WRITE != 0
     }
 
+    /// Whether the program wrote to it without changing the file, as a loader does that relocates.
+    pub(crate) fn has_private_pages(&self) -> bool {
+        self.flags & ffi::AREA_PRIVATE_PAGES != 0
+    }
+
     /// Whether pages of it may be mapped before they are asked for.
     pub(crate) fn is_mappable(&self) -> bool {
         self.flags & ffi::AREA_MAPPABLE != 0

@@ -8,6 +8,7 @@ use super::super::{
         Bitmap, //
     },
     policy::plan::{
+        in_order,
         Limits,
         Plan,
         Run, //
@@ -41,6 +42,26 @@ fn pages() -> [u8; 32] {
 #[cfg_attr(pbitmap_kernel, kernel::macros::kunit_tests(pbitmap_plan))]
 mod tests {
     use super::*;
+
+    #[test]
+    fn data_comes_first() {
+        assert_eq!(in_order(100, 0, None), [0..100, 0..0]);
+        assert_eq!(in_order(100, 70, None), [70..100, 0..70]);
+        // As far as the file goes, whatever is stored.
+        assert_eq!(in_order(100, 100, None), [100..100, 0..100]);
+        assert_eq!(in_order(100, u64::MAX, None), [100..100, 0..100]);
+        assert_eq!(in_order(0, 7, None), [0..0, 0..0]);
+    }
+
+    #[test]
+    fn the_rest_is_what_comes_later_in_that_order() {
+        assert_eq!(in_order(100, 70, Some(70)), [70..100, 0..70]);
+        assert_eq!(in_order(100, 70, Some(90)), [90..100, 0..70]);
+        assert_eq!(in_order(100, 70, Some(0)), [0..70, 100..100]);
+        assert_eq!(in_order(100, 70, Some(69)), [69..70, 100..100]);
+        assert_eq!(in_order(100, 0, Some(30)), [30..100, 0..0]);
+        assert_eq!(in_order(100, 70, Some(u64::MAX)), [100..100, 0..70]);
+    }
 
     #[test]
     fn no_bits_no_reads() {

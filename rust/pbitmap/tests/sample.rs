@@ -301,6 +301,7 @@ pub(super) fn run(merge: Merge, now: u64) -> Run<'static> {
         wanted: 0,
         hits: 0,
         now,
+        saw_reads: true,
     }
 }
 
@@ -334,5 +335,7 @@ pub(super) fn seen<'a>(path: &'a [u8], pages: &'a [u8]) -> Seen<'a> {
             ..FileIdentity::default()
         },
         pages: Bitmap::new(pages, usize::MAX),
+        data_page: 0,
+        is_read: false,
     }
 }

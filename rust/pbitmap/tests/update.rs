@@ -34,7 +34,10 @@ use super::{
             },
             MAX_PATH, //
         },
-        policy::merge::Merge,
+        policy::merge::{
+            Merge,
+            Wanted, //
+        },
     },
     sample::{
         by_name,
@@ -57,6 +60,7 @@ const AGE: Run<'static> = Run {
     wanted: 0,
     hits: 0,
     now: 1,
+    saw_reads: true,
 };
 
 /// Offsets in a slot with one profile.
@@ -450,7 +454,7 @@ mod tests {
         store.bytes[PROFILE + 0x02] = 0x41;
         store.bytes[PROFILE + 0x30] = 0x42;
         store.bytes[RECORD + 0x02] = 0x44;
-        store.bytes[RECORD + 0x70] = 0x43;
+        store.bytes[RECORD + 0x74] = 0x43;
         reseal(&mut store.bytes);
         let _ = store.update(&by_name(b"view", 10), &[seen(b"", &[1])])?;
 
@@ -471,6 +475,86 @@ mod tests {
         assert_eq!(lib.record.page_count, 128);
         assert_eq!(lib.record.ino, 2);
         assert_eq!(lib.plane(1).map(|plane| plane.word(1)), Some(1));
+        Ok(())
+    }
+
+    #[test]
+    fn where_private_data_starts_is_remembered() -> Result {
+        let mut store = Store::new(2, 4)?;
+        let data = |seen: Seen<'static>, data_page| Seen { data_page, ..seen };
+        let (own, lib) = (seen(b"", &[1]), seen(b"/a", &[1]));
+        let _ = store.update(&AGE, &[data(own, 5), data(lib, 6)])?;
+        let pages = |store: &Store| -> Result<[u32; 2]> {
+            let slot = store.slot()?;
+            let profile = slot.default_profile().ok_or(Error::BadRecord)?;
+            let mut pages = slot.files(&profile).map(|file| file.record.data_page);
+            Ok([(); 2].map(|()| pages.next().unwrap_or(0)))
+        };
+        assert_eq!(pages(&store)?, [5, 6]);
+        // Who did not see it, does not make it forgotten; who saw it elsewhere does.
+        let _ = store.update(&AGE, &[own, lib])?;
+        assert_eq!(pages(&store)?, [5, 6]);
+        let _ = store.update(&AGE, &[own])?;
+        assert_eq!(pages(&store)?, [5, 6]);
+        let _ = store.update(&AGE, &[data(own, 7), data(lib, 8)])?;
+        assert_eq!(pages(&store)?, [7, 8]);
+        // Nor of a file that has changed.
+        let mut other = lib;
+        other.identity.size = 9;
+        let _ = store.update(&AGE, &[data(own, 7), other])?;
+        assert_eq!(pages(&store)?, [7, 0]);
+        Ok(())
+    }
+
+    #[test]
+    fn what_is_read_is_left_alone_by_who_did_not_look() -> Result {
+        const WARM: Run<'static> = Run {
+            saw_reads: false,
+            ..AGE
+        };
+        let mut store = Store::new(4, 1)?;
+        let (own, lib) = (seen(b"", &[1]), seen(b"/a", &[1]));
+        let read = |pages| Seen {
+            is_read: true,
+            ..seen(b"/r", pages)
+        };
+        let block = seen(b"metadata:1", &[4]);
+        let _ = store.update(&AGE, &[own, lib, block, read(&[2])])?;
+        let wanted = |store: &Store, path: &[u8]| -> Result<u64> {
+            let slot = store.slot()?;
+            let profile = slot.default_profile().ok_or(Error::BadRecord)?;
+            let file = slot.find(&profile, FILE_BY_PATH, path, 0);
+            Ok(file.map_or(0, |file| Wanted::new(&file, profile.record.runs).word(0)))
+        };
+        for _ in 0..6 {
+            let _ = store.update(&WARM, &[own])?;
+        }
+        // The library is forgotten, which nobody used.
+        assert_eq!(wanted(&store, b"/a")?, 0);
+        assert_eq!(wanted(&store, b"/r")?, 2);
+        assert_eq!(wanted(&store, b"metadata:1")?, 4);
+        assert!(store.is_stored(&WARM, &[own])?);
+        // Of two starts that looked, what both had counts, whatever came in between.
+        let _ = store.update(&AGE, &[own, block, read(&[8])])?;
+        for _ in 0..6 {
+            let _ = store.update(&WARM, &[own])?;
+        }
+        let _ = store.update(&AGE, &[own, block, read(&[8])])?;
+        assert_eq!(wanted(&store, b"/r")?, 10);
+        // Who maps it now is seen all the time.
+        for _ in 0..4 {
+            let _ = store.update(&WARM, &[own, seen(b"/r", &[16])])?;
+        }
+        assert_eq!(wanted(&store, b"/r")?, 16);
+        // Also where all else is replaced.
+        let replace = Run {
+            merge: Merge::Replace,
+            ..WARM
+        };
+        let _ = store.update(&AGE, &[own, lib, block, read(&[8])])?;
+        let _ = store.update(&replace, &[own])?;
+        assert_eq!(wanted(&store, b"/r")?, 8);
+        assert_eq!(wanted(&store, b"/a")?, 0);
         Ok(())
     }
 

@@ -51,7 +51,9 @@ struct file_record {
 	uint32_t page_count, plane_stride, planes_offset, generation;
 	uint64_t dev, ino, size, mtime_sec;
 	uint32_t mtime_nsec, build_id_len;
-	uint8_t build_id[20], zero[28];
+	uint8_t build_id[20];
+	uint32_t data_page;
+	uint8_t zero[24];
 };
 _Static_assert(sizeof(struct file_record) == 128, "file record");
 

@@ -417,9 +417,13 @@ fn describe(loss: Loss) -> Option<String> {
         Loss::Planes(planes) => format!("packed without all but the last {planes} recordings"),
         Loss::Holes(0) => "packed without what each recording had".to_owned(),
         Loss::Holes(widest) => format!("packed with holes of up to {widest} pages filled"),
+        Loss::Reads(_) => "packed without some of the files that are read".to_owned(),
+        Loss::Wide(widest) => format!(
+            "packed without the files that are read, and with holes of up to {widest} pages filled"
+        ),
+        Loss::Profiles(count) => format!("packed with {count} profiles, and with holes filled"),
         Loss::Files(sixteenths) => {
             format!("packed with the first {sixteenths} of 16 files, and with holes filled")
         }
-        Loss::Profiles(count) => format!("packed with {count} profiles, and with holes filled"),
     })
 }

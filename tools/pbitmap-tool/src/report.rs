@@ -163,6 +163,9 @@ pub struct FileReport {
     pub first_page: u64,
     /// Bits in a plane.
     pub page_count: u32,
+    /// The first page of its private data, which is read before what lies before it; null if it has
+    /// none, or none was seen.
+    pub data_page: Option<u32>,
     /// Pages of the file.
     pub pages_total: u64,
     /// Pages that the next start wants.
@@ -285,6 +288,7 @@ fn file_report(file: &File<'_>, pages: &Pages) -> FileReport {
         build_id: hex(&file.build_id()),
         first_page: file.record.first_page,
         page_count: file.record.page_count,
+        data_page: (file.record.data_page != 0).then_some(file.record.data_page),
         pages_total: pages.total,
         wanted: pages.count(),
         wanted_runs: pages.runs().collect(),

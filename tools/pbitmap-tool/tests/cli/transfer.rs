@@ -351,6 +351,8 @@ fn libraries_are_told_by_their_build() {
             build_id,
         },
         pages: Bitmap::new(&pages, 8),
+        data_page: 3,
+        is_read: false,
     };
     let other = BuildId::new(b"another build");
     let same_time = (1_234_567, 890);
@@ -386,6 +388,7 @@ fn libraries_are_told_by_their_build() {
         slot.files(&profile)
             .filter(|file| file.record.kind == FILE_BY_PATH)
             .map(|file| {
+                assert_eq!(file.record.data_page, 3, "the same pages, wherever it is");
                 (
                     String::from_utf8(file.path().to_vec()).unwrap(),
                     file.identity(),

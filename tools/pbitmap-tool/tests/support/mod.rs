@@ -242,6 +242,7 @@ pub(crate) fn run(key: Key<'_>, merge: Merge, now: u64) -> Run<'_> {
         wanted: 0,
         hits: 0,
         now,
+        saw_reads: true,
     }
 }
 
@@ -304,6 +305,8 @@ fn with_seen<R>(files: &[(&str, &[usize])], then: impl FnOnce(&[Seen<'_>]) -> R)
                 ..FileIdentity::default()
             },
             pages: Bitmap::new(bitmap, 4096),
+            data_page: 0,
+            is_read: false,
         })
         .collect();
     then(&seen)
