@@ -62,6 +62,8 @@ pub(crate) struct Touched {
     pages: Pages,
     data_page: u32,
     is_read: bool,
+    /// The lower, the earlier it was needed.
+    turn: usize,
 }
 
 /// What a program touched of the files that it maps, and of those that it read.
@@ -72,8 +74,9 @@ pub(crate) struct Capture {
 }
 
 impl Capture {
-    /// The files, the executable first, then in the order in which they were mapped, then metadata,
-    /// and at the end those that were only read.
+    /// The files in the order in which they were needed: the executable first, then metadata, then
+    /// by their first read, since a loader reads a library before it maps it. Those of which none was
+    /// seen come after the one that was mapped before them.
     pub(crate) fn files(&self) -> Files<'_> {
         Files(self.files.iter())
     }
@@ -115,6 +118,13 @@ struct Found<'a> {
     /// The first page of which the program has, or could have, a copy of its own.
     data_page: Option<u64>,
     written: bool,
+    turn: usize,
+}
+
+/// The turn of a file, the `index`th of a list: those whose first reads come `first` are told apart
+/// by their places in it.
+fn turn_of(first: usize, index: usize) -> usize {
+    first.saturating_mul(MAX_FILES).saturating_add(index)
 }
 
 /// How many pages were touched of all files that are mapped in `space`.
@@ -182,6 +192,7 @@ pub(crate) fn capture(
                         pages: Pages::empty(pages.min(MAX_PAGES) as usize)?,
                         data_page: None,
                         written: false,
+                        turn: 0,
                     };
                     found.push(file, GFP_KERNEL)?;
                     found.len().saturating_sub(1)
@@ -199,13 +210,22 @@ pub(crate) fn capture(
         }
     }
     let mut read = reads.map(Reads::take).unwrap_or_default();
-    for file in &mut read.files {
+    for (index, file) in read.files.iter_mut().enumerate() {
         let mapped = found
             .iter_mut()
             .find(|mapped| mapped.inode.identity() == file.inode);
         if let Some(mapped) = mapped {
             mapped.pages.add_all(&file.pages);
+            mapped.turn = index.saturating_add(1);
             file.pages = Pages::empty(0)?;
+        }
+    }
+    let mut turn = 0;
+    for (index, file) in found.iter_mut().enumerate() {
+        match file.turn {
+            _ if index == 0 => file.turn = turn,
+            0 => file.turn = turn,
+            seen => turn = seen,
         }
     }
     // Names may wait for locks of the filesystem; not under the lock of the mm.
@@ -244,6 +264,7 @@ pub(crate) fn capture(
                 .and_then(|page| page.try_into().ok())
                 .unwrap_or(0),
             is_read: false,
+            turn: turn_of(file.turn, files.len()),
         };
         files.push(touched, GFP_KERNEL)?;
     }
@@ -258,11 +279,12 @@ pub(crate) fn capture(
                 pages: part.pages,
                 data_page: 0,
                 is_read: false,
+                turn: turn_of(0, files.len()),
             };
             files.push(touched, GFP_KERNEL)?;
         }
     }
-    for file in read.files {
+    for (index, file) in read.files.into_iter().enumerate() {
         if file.pages.bitmap().count() == 0 || files.len() >= MAX_FILES {
             continue;
         }
@@ -273,8 +295,10 @@ pub(crate) fn capture(
             pages: file.pages,
             data_page: 0,
             is_read: true,
+            turn: turn_of(index.saturating_add(1), files.len()),
         };
         files.push(touched, GFP_KERNEL)?;
     }
+    files.sort_unstable_by_key(|file| file.turn);
     Ok(place.map(|executable| Capture { files, executable }))
 }

@@ -52,6 +52,7 @@ use super::{
 };
 use kernel::{
     fs::File,
+    new_mutex,
     prelude::*,
     sync::{
         aref::ARef,
@@ -59,7 +60,8 @@ use kernel::{
             Atomic,
             Relaxed, //
         },
-        Arc, //
+        Arc,
+        Mutex, //
     },
 };
 
@@ -113,6 +115,7 @@ struct Item {
 }
 
 /// What is left to read when exec goes on.
+#[pin_data]
 struct Crew {
     launch: Arc<Launch>,
     executable: ARef<File>,
@@ -121,7 +124,12 @@ struct Crew {
     items: KVVec<Item>,
     next: Atomic<usize>,
     /// Pages that may still be asked for.
-    pages: Atomic<u32>,
+    ///
+    /// Held while a file is: look-ups go on side by side, but what is asked for comes in the order
+    /// of the items. Else the executable, whose pages are needed first, shares the device's queue
+    /// with files that are needed later.
+    #[pin]
+    pages: Mutex<u32>,
     began: u64,
 }
 
@@ -314,17 +322,17 @@ fn send(
     pool: &Pool,
 ) -> Result {
     let hands = items.len().min(HANDS);
-    let crew = Arc::new(
-        Crew {
+    let crew = Arc::pin_init(
+        pin_init!(Crew {
             launch: launch.clone(),
             executable: ARef::from(executable),
             root,
             payer: Payer::current(),
             items,
             next: Atomic::new(0),
-            pages: Atomic::new(pages),
+            pages <- new_mutex!(pages),
             began: time::seconds(),
-        },
+        }),
         GFP_KERNEL,
     )?;
     for hand in 0..hands {
@@ -378,21 +386,17 @@ impl Crew {
                 Some(&*opened)
             }
         };
+        let mut pages = self.pages.lock();
         let mut budget = Budget {
-            pages: self.pages.load(Relaxed),
+            pages: *pages,
             runs: u32::MAX,
         };
-        let before = budget.pages;
         let outcome = match file {
             Some(file) => prefetch::run(file, &known.wish(item.from), &mut budget),
             None => read_metadata(known, &self.executable, item.from, &mut budget),
         };
-        self.pages.fetch_sub(
-            before
-                .saturating_sub(budget.pages)
-                .min(self.pages.load(Relaxed)),
-            Relaxed,
-        );
+        *pages = budget.pages;
+        drop(pages);
         self.launch.count(outcome.cached, outcome.asked);
         Ok(())
     }

@@ -74,7 +74,7 @@ knobs! {
     /// 1: programs that gain nothing are left alone for a while; 0: each start is treated alike.
     backoff: c"pbitmap_backoff" = 1 in 0..=1;
     /// 1: files that a program reads, and metadata, are recorded beside what it maps; 0: they are not.
-    reads: c"pbitmap_reads" = 0 in 0..=1;
+    reads: c"pbitmap_reads" = 1 in 0..=1;
     /// 1: of each file that a bitmap knows all pages are read, for comparisons.
     slurp: c"pbitmap_slurp" = 0 in 0..=1;
 }

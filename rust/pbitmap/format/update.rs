@@ -358,7 +358,8 @@ impl<'o, 'r> Recorded<'o, 'r> {
 
     /// The files of the profile as they are to be stored if they are needed and there is room:
     /// the executable, the others of the recording in its order, and those that were not seen this
-    /// time in the order in which they were stored.
+    /// time in the order in which they were stored. A recording that did not look at what was read
+    /// does not know the order: then those that are stored come first, as they are.
     fn entries<'e, I>(&self, files: I) -> Entries<'e, 'o, 'r, I>
     where
         'o: 'e,
@@ -412,6 +413,11 @@ impl<'o, 'r> Recorded<'o, 'r> {
         let mut entry = self.entry(record, seen.path, seen.pages, old);
         entry.trim();
         entry
+    }
+
+    /// Whether the files of the profile stay in the order in which they are stored.
+    fn keeps_order(&self) -> bool {
+        !self.run.saw_reads
     }
 
     /// Whether it is not known if `file` was needed this time.
@@ -632,29 +638,37 @@ where
                 profile.and_then(|profile| old.find(&profile, FILE_BY_PATH, seen.path, self.hint));
             if let Some(file) = &found {
                 self.hint = file.index.saturating_add(1);
+                if self.recorded.keeps_order() && file.record.first_page == 0 {
+                    continue;
+                }
             }
             return Some(self.recorded.library(&seen, found));
         }
     }
 
-    /// The next file of the old profile that was not seen this time.
+    /// The next file of the old profile: that was not seen this time, or any if the order is kept.
     fn next_kept(&mut self) -> Option<Entry<'e>> {
         let (profile, files) = self.kept.as_mut()?;
         let recorded = &self.recorded;
         let old = recorded.old;
         let is_replaced = recorded.run.merge == Merge::Replace;
-        let all = &self.all;
-        let file = files.find(|file| {
+        files.find_map(|file| {
             let (path, kind) = (file.path(), file.record.kind);
-            kind != FILE_EXECUTABLE
-                && (!is_replaced || recorded.is_unknown(file))
+            let is_first = kind != FILE_EXECUTABLE
                 && file.record.first_page == 0
-                && !all.clone().any(|seen| is_same_path(seen.path, path))
                 && old
                     .find(profile, kind, path, 0)
-                    .is_some_and(|first| first.index == file.index)
-        })?;
-        Some(self.recorded.unseen(file))
+                    .is_some_and(|first| first.index == file.index);
+            if !is_first {
+                return None;
+            }
+            match self.all.clone().find(|seen| is_same_path(seen.path, path)) {
+                Some(seen) if recorded.keeps_order() => Some(recorded.library(&seen, Some(file))),
+                Some(_) => None,
+                None if is_replaced && !recorded.is_unknown(&file) => None,
+                None => Some(recorded.unseen(file)),
+            }
+        })
     }
 }
 
@@ -671,6 +685,9 @@ where
             let pages = own.map_or(Bitmap::new(&[], 0), |seen| seen.pages);
             let data_page = own.map_or(0, |seen| seen.data_page);
             return Some(self.recorded.executable(pages, data_page));
+        }
+        if self.recorded.keeps_order() {
+            return self.next_kept().or_else(|| self.next_seen());
         }
         let entry = self.next_seen();
         if entry.is_none() {

@@ -559,6 +559,43 @@ mod tests {
     }
 
     #[test]
+    fn who_saw_reads_says_the_order() -> Result {
+        const WARM: Run<'static> = Run {
+            saw_reads: false,
+            ..AGE
+        };
+        let mut store = Store::new(2, 4)?;
+        let own = seen(b"", &[1]);
+        let [a, b, c] = [b"/a", b"/b", b"/c"].map(|path| seen(path, &[1]));
+        let order = |store: &Store| -> Result<[u8; 3]> {
+            let slot = store.slot()?;
+            let profile = slot.default_profile().ok_or(Error::BadRecord)?;
+            let mut files = slot.files(&profile).skip(1);
+            Ok([(); 3].map(|()| {
+                let file = files.next();
+                file.and_then(|file| file.path().last().copied())
+                    .unwrap_or(0)
+            }))
+        };
+        let _ = store.update(&AGE, &[own, b, a])?;
+        assert_eq!(order(&store)?, [b'b', b'a', 0]);
+        let _ = store.update(&WARM, &[own, c, a, b])?;
+        assert_eq!(order(&store)?, [b'b', b'a', b'c']);
+        // Each once, and with what was seen.
+        let slot = store.slot()?;
+        let profile = slot.default_profile().ok_or(Error::BadRecord)?;
+        assert_eq!(slot.files(&profile).count(), 4);
+        assert!(slot
+            .files(&profile)
+            .all(|file| file.plane(0).is_some_and(|plane| plane.word(0) == 1)));
+        let _ = store.update(&WARM, &[own, c])?;
+        assert_eq!(order(&store)?, [b'b', b'a', b'c']);
+        let _ = store.update(&AGE, &[own, c, a, b])?;
+        assert_eq!(order(&store)?, [b'c', b'a', b'b']);
+        Ok(())
+    }
+
+    #[test]
     fn the_header_is_carried_over() -> Result {
         let mut store = Store::new(2, 4)?;
         store.bytes[0x10] = 0x40;
