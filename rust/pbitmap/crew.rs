@@ -25,6 +25,7 @@ use super::{
         Launch, //
     },
     metadata,
+    policy::plan::Part,
     prefetch::{
         self,
         Budget,
@@ -107,11 +108,11 @@ fn has_local_folders(filesystem: &CStr) -> bool {
             .any(|name| name.to_bytes() == filesystem.to_bytes())
 }
 
-/// One thing to read: a file of the launch, or what is left of it.
+/// One thing to read: a part of a file of the launch.
 #[derive(Clone, Copy)]
 struct Item {
     file: usize,
-    from: Option<u64>,
+    part: Part,
 }
 
 /// What is left to read when exec goes on.
@@ -205,9 +206,10 @@ pub(crate) fn prefetch(launch: &Arc<Launch>, executable: &File, pool: &Pool) -> 
         runs,
     };
     let mut items = KVVec::new();
-    let mut later = |file: usize, from: Option<u64>| {
-        // What cannot be remembered is not read.
-        let _ = items.push(Item { file, from }, GFP_KERNEL);
+    let mut rest = KVVec::new();
+    // What cannot be remembered is not read.
+    let later = |items: &mut KVVec<Item>, file: usize, part: Part| {
+        let _ = items.push(Item { file, part }, GFP_KERNEL);
     };
     let mut walk = Walk::new(&root);
     // Metadata first: looking the files up needs it.
@@ -216,20 +218,30 @@ pub(crate) fn prefetch(launch: &Arc<Launch>, executable: &File, pool: &Pool) -> 
     let others = files().filter(|(_, known)| known.first_page().is_none());
     for (index, known) in Iterator::chain(parts, others) {
         let outcome = if known.first_page().is_some() {
-            read_metadata(known, executable, None, &mut budget)
+            read_metadata(known, executable, Part::All, &mut budget)
         } else if known.path().is_none() {
-            prefetch::run(executable, &known.wish(None), &mut budget)
+            prefetch::run(executable, &known.wish(Part::All), &mut budget)
         } else {
             match read_inline(launch, known, &mut walk, may_wait, &mut budget) {
                 Some(outcome) => outcome,
+                // A loader relocates all libraries before it runs any of them.
+                None if known.data_page() != 0 => {
+                    later(&mut items, index, Part::Data);
+                    later(&mut rest, index, Part::From(0));
+                    continue;
+                }
                 None => {
-                    later(index, None);
+                    later(&mut rest, index, Part::All);
                     continue;
                 }
             }
         };
-        if outcome.rest.is_some() {
-            later(index, outcome.rest);
+        match outcome.rest {
+            Some(page) if page < known.data_page() => {
+                later(&mut rest, index, Part::From(page));
+            }
+            Some(page) => later(&mut items, index, Part::From(page)),
+            None => {}
         }
         launch.count(outcome.cached, outcome.asked);
         total.wanted = total.wanted.saturating_add(outcome.wanted);
@@ -238,6 +250,7 @@ pub(crate) fn prefetch(launch: &Arc<Launch>, executable: &File, pool: &Pool) -> 
         total.runs = total.runs.saturating_add(outcome.runs);
     }
     drop(walk);
+    let _ = items.extend_from_slice(&rest, GFP_KERNEL);
     if !items.is_empty() {
         total.rest = Some(0);
         if let Err(error) = send(launch, executable, root, items, budget.pages, pool) {
@@ -253,15 +266,10 @@ pub(crate) fn prefetch(launch: &Arc<Launch>, executable: &File, pool: &Pool) -> 
 }
 
 /// Reads metadata of the filesystem that the executable is on, if that is the one that was recorded.
-fn read_metadata(
-    known: &Known,
-    executable: &File,
-    from: Option<u64>,
-    budget: &mut Budget,
-) -> Outcome {
+fn read_metadata(known: &Known, executable: &File, part: Part, budget: &mut Budget) -> Outcome {
     let device = Device::of(executable);
     match device.filter(|device| known.is_on(&metadata::identity_of(device))) {
-        Some(device) => prefetch::run(device.file(), &known.wish(from), budget),
+        Some(device) => prefetch::run(device.file(), &known.wish(part), budget),
         None => {
             Refusal::from(Reason::MetadataChanged).count();
             Outcome::default()
@@ -303,7 +311,7 @@ fn read_inline(
                 return None;
             }
             let file = found.open_to_read_ahead(&launch.user).ok()?;
-            Some(prefetch::run(&file, &known.wish(None), budget))
+            Some(prefetch::run(&file, &known.wish(Part::All), budget))
         }
         Err(refusal) => {
             refusal.count();
@@ -363,7 +371,10 @@ impl Job for Hand {
                 return;
             }
             if let Err(refusal) = crew.read(item, &mut walk) {
-                refusal.count();
+                // What stands in the way is met again with the rest of the file.
+                if item.part != Part::Data {
+                    refusal.count();
+                }
             }
         }
     }
@@ -392,8 +403,8 @@ impl Crew {
             runs: u32::MAX,
         };
         let outcome = match file {
-            Some(file) => prefetch::run(file, &known.wish(item.from), &mut budget),
-            None => read_metadata(known, &self.executable, item.from, &mut budget),
+            Some(file) => prefetch::run(file, &known.wish(item.part), &mut budget),
+            None => read_metadata(known, &self.executable, item.part, &mut budget),
         };
         *pages = budget.pages;
         drop(pages);

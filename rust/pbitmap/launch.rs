@@ -21,6 +21,7 @@ use super::{
     },
     mode::Mode,
     pages::Pages,
+    policy::plan::Part,
     policy::profile,
     prefetch::Wish,
     stats::{
@@ -84,13 +85,18 @@ impl Known {
         self.is_read
     }
 
-    /// The pages, as they are asked for; with `from` those that are left from there on.
-    pub(crate) fn wish(&self, from: Option<u64>) -> Wish<'_> {
+    /// The first page of its private data, or 0.
+    pub(crate) fn data_page(&self) -> u64 {
+        self.data_page.into()
+    }
+
+    /// The pages of this part, as they are asked for.
+    pub(crate) fn wish(&self, part: Part) -> Wish<'_> {
         Wish {
             bitmap: self.wanted(),
             first_page: self.first_page().unwrap_or(0),
-            data_page: self.data_page.into(),
-            from,
+            data_page: self.data_page(),
+            part,
         }
     }
 

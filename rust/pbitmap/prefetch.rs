@@ -9,6 +9,7 @@ use super::{
         plan::{
             self,
             Limits,
+            Part,
             Plan, //
         }, //
     },
@@ -76,8 +77,8 @@ pub(crate) struct Wish<'a> {
     /// The pages from here on are asked for first, if the device takes many requests at once. One
     /// that serves them in turns takes them in the order in which they lie.
     pub(crate) data_page: u64,
-    /// What comes before this page in that order was asked for already.
-    pub(crate) from: Option<u64>,
+    /// What of them.
+    pub(crate) part: Part,
 }
 
 /// Asks for those pages of a wish that are not cached, and does not wait. `budget` becomes less.
@@ -101,7 +102,7 @@ pub(crate) fn run(file: &File, wish: &Wish<'_>, budget: &mut Budget) -> Outcome 
     let longest = page_cache::will_need_limit(file);
     let mut outcome = Outcome::default();
     page_cache::plugged(|| {
-        let parts = plan::in_order(pages, data_page, wish.from);
+        let parts = plan::in_order(pages, data_page, wish.part);
         let runs = parts.into_iter().flat_map(|part| {
             let limits = Limits {
                 file_pages: part.end,

@@ -9,15 +9,28 @@ use super::super::format::bitmap::{
     Runs, //
 };
 
-/// The pages of a file, in the order in which parts of it are asked for: from `data_page` on, which
-/// is what a loader writes to before anything of the file runs, and then what lies before it. With
-/// `from`, what follows that page in this order.
-pub fn in_order(pages: u64, data_page: u64, from: Option<u64>) -> [Range<u64>; 2] {
+/// What of a file is asked for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Part {
+    /// All of it, its data first.
+    All,
+    /// Its data.
+    Data,
+    /// What follows this page in that order: what is left.
+    From(u64),
+}
+
+/// The pages of a file, in the order in which they are asked for: from `data_page` on, which is what
+/// a loader writes to before anything of the file runs, and then what lies before it. A file whose
+/// `data_page` is 0 has no data.
+pub fn in_order(pages: u64, data_page: u64, part: Part) -> [Range<u64>; 2] {
     let data = data_page.min(pages);
-    match from {
-        None => [data..pages, 0..data],
-        Some(page) if page >= data => [page.min(pages)..pages, 0..data],
-        Some(page) => [page..data, pages..pages],
+    match part {
+        Part::All => [data..pages, 0..data],
+        Part::Data if data == 0 => [0..0, 0..0],
+        Part::Data => [data..pages, 0..0],
+        Part::From(page) if page >= data => [page.min(pages)..pages, 0..data],
+        Part::From(page) => [page..data, pages..pages],
     }
 }
 

@@ -10,6 +10,7 @@ use super::super::{
     policy::plan::{
         in_order,
         Limits,
+        Part,
         Plan,
         Run, //
     },
@@ -45,22 +46,32 @@ mod tests {
 
     #[test]
     fn data_comes_first() {
-        assert_eq!(in_order(100, 0, None), [0..100, 0..0]);
-        assert_eq!(in_order(100, 70, None), [70..100, 0..70]);
+        assert_eq!(in_order(100, 0, Part::All), [0..100, 0..0]);
+        assert_eq!(in_order(100, 70, Part::All), [70..100, 0..70]);
         // As far as the file goes, whatever is stored.
-        assert_eq!(in_order(100, 100, None), [100..100, 0..100]);
-        assert_eq!(in_order(100, u64::MAX, None), [100..100, 0..100]);
-        assert_eq!(in_order(0, 7, None), [0..0, 0..0]);
+        assert_eq!(in_order(100, 100, Part::All), [100..100, 0..100]);
+        assert_eq!(in_order(100, u64::MAX, Part::All), [100..100, 0..100]);
+        assert_eq!(in_order(0, 7, Part::All), [0..0, 0..0]);
+    }
+
+    #[test]
+    fn data_and_what_is_left_are_all() {
+        assert_eq!(in_order(100, 70, Part::Data), [70..100, 0..0]);
+        assert_eq!(in_order(100, 70, Part::From(0)), [0..70, 100..100]);
+        assert_eq!(in_order(100, 0, Part::Data), [0..0, 0..0]);
+        assert_eq!(in_order(100, 0, Part::From(0)), [0..100, 0..0]);
+        assert_eq!(in_order(100, u64::MAX, Part::Data), [100..100, 0..0]);
+        assert_eq!(in_order(100, u64::MAX, Part::From(0)), [0..100, 100..100]);
     }
 
     #[test]
     fn the_rest_is_what_comes_later_in_that_order() {
-        assert_eq!(in_order(100, 70, Some(70)), [70..100, 0..70]);
-        assert_eq!(in_order(100, 70, Some(90)), [90..100, 0..70]);
-        assert_eq!(in_order(100, 70, Some(0)), [0..70, 100..100]);
-        assert_eq!(in_order(100, 70, Some(69)), [69..70, 100..100]);
-        assert_eq!(in_order(100, 0, Some(30)), [30..100, 0..0]);
-        assert_eq!(in_order(100, 70, Some(u64::MAX)), [100..100, 0..70]);
+        assert_eq!(in_order(100, 70, Part::From(70)), [70..100, 0..70]);
+        assert_eq!(in_order(100, 70, Part::From(90)), [90..100, 0..70]);
+        assert_eq!(in_order(100, 70, Part::From(0)), [0..70, 100..100]);
+        assert_eq!(in_order(100, 70, Part::From(69)), [69..70, 100..100]);
+        assert_eq!(in_order(100, 0, Part::From(30)), [30..100, 0..0]);
+        assert_eq!(in_order(100, 70, Part::From(u64::MAX)), [100..100, 0..70]);
     }
 
     #[test]
