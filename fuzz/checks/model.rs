@@ -225,6 +225,18 @@ pub(crate) fn expect(slot: &Slot<'_>, run: &Run<'_>, seen: &[Seen<'_>]) -> Optio
             files.push((old, false));
         }
     }
+    if !run.saw_reads {
+        // The order of those that are stored stays.
+        files.sort_by_key(|(file, _)| {
+            let same = |old: &FileModel| old.record.kind == FILE_BY_PATH && old.path == file.path;
+            let at = old_files.iter().position(same);
+            match at.filter(|at| old_files[*at].record.first_page == 0) {
+                _ if file.record.kind == FILE_EXECUTABLE => 0,
+                Some(at) => at + 1,
+                None => usize::MAX,
+            }
+        });
+    }
     files.retain(|(file, _)| {
         file.record.kind == FILE_EXECUTABLE || file.planes.iter().any(|plane| !plane.is_empty())
     });

@@ -5,7 +5,7 @@
 use super::bytes::Bytes;
 use pbitmap_core::{
     format::bitmap::Bitmap,
-    policy::plan::{in_order, Limits, Plan, Run},
+    policy::plan::{in_order, Limits, Part, Plan, Run},
 };
 
 /// Compares what a bitmap says about itself with its bits.
@@ -48,13 +48,14 @@ pub(crate) fn plan(bytes: &[u8]) {
 
 /// Compares the order of a file's pages with one that is made page by page.
 fn order(pages: u64, data_page: u64, from: u64) {
-    let all = |from| in_order(pages, data_page, from).into_iter();
-    assert!(all(None).all(|part| part.start <= part.end && part.end <= pages));
-    let count = |from| all(from).map(|part| part.end - part.start).sum::<u64>();
-    assert_eq!(count(None), pages);
+    let all = |part| in_order(pages, data_page, part).into_iter();
+    assert!(all(Part::All).all(|range| range.start <= range.end && range.end <= pages));
+    let count = |part| all(part).map(|range| range.end - range.start).sum::<u64>();
+    assert_eq!(count(Part::All), pages);
+    assert_eq!(count(Part::Data) + count(Part::From(0)), pages);
     if pages < 1000 && from < pages {
-        let order: Vec<u64> = all(None).flatten().collect();
-        let left: Vec<u64> = all(Some(from)).flatten().collect();
+        let order: Vec<u64> = all(Part::All).flatten().collect();
+        let left: Vec<u64> = all(Part::From(from)).flatten().collect();
         let expected = order.iter().position(|page| *page == from);
         assert_eq!(expected.map_or(&[][..], |at| &order[at..]), left);
     }

@@ -126,9 +126,8 @@ struct Crew {
     next: Atomic<usize>,
     /// Pages that may still be asked for.
     ///
-    /// Held while a file is: look-ups go on side by side, but what is asked for comes in the order
-    /// of the items. Else the executable, whose pages are needed first, shares the device's queue
-    /// with files that are needed later.
+    /// Held while the executable is: its pages are needed first, and are not to share the device's
+    /// queue with those of other files.
     #[pin]
     pages: Mutex<u32>,
     began: u64,
@@ -397,16 +396,21 @@ impl Crew {
                 Some(&*opened)
             }
         };
-        let mut pages = self.pages.lock();
+        let pages = self.pages.lock();
         let mut budget = Budget {
             pages: *pages,
             runs: u32::MAX,
         };
+        let before = budget.pages;
+        // Given up at once by all others.
+        let held = known.path().is_none().then_some(pages);
         let outcome = match file {
             Some(file) => prefetch::run(file, &known.wish(item.part), &mut budget),
             None => read_metadata(known, &self.executable, item.part, &mut budget),
         };
-        *pages = budget.pages;
+        drop(held);
+        let mut pages = self.pages.lock();
+        *pages = pages.saturating_sub(before.saturating_sub(budget.pages));
         drop(pages);
         self.launch.count(outcome.cached, outcome.asked);
         Ok(())

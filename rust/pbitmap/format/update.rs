@@ -638,9 +638,12 @@ where
                 profile.and_then(|profile| old.find(&profile, FILE_BY_PATH, seen.path, self.hint));
             if let Some(file) = &found {
                 self.hint = file.index.saturating_add(1);
-                if self.recorded.keeps_order() && file.record.first_page == 0 {
-                    continue;
-                }
+            }
+            let first = profile
+                .filter(|_| self.recorded.keeps_order())
+                .and_then(|profile| old.find(&profile, FILE_BY_PATH, seen.path, 0));
+            if first.is_some_and(|first| first.record.first_page == 0) {
+                continue;
             }
             return Some(self.recorded.library(&seen, found));
         }
@@ -655,6 +658,7 @@ where
         files.find_map(|file| {
             let (path, kind) = (file.path(), file.record.kind);
             let is_first = kind != FILE_EXECUTABLE
+                && !path.is_empty()
                 && file.record.first_page == 0
                 && old
                     .find(profile, kind, path, 0)
