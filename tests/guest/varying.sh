@@ -4,11 +4,13 @@
 # What vm.pbitmap_merge is for: a program whose starts are alike, and one whose
 # starts differ, in one profile. Ageing, the default, is to read about as little
 # as replacing and to miss about as little as keeping all. Prints the figures
-# from which the default was chosen (Documentation/admin-guide/pbitmap.rst).
+# from which the default was chosen (Documentation/admin-guide/pbitmap.rst). In the
+# debug kernel it takes half an hour and does nothing that `merge` does not.
 #
 # needs: module tool
 # smp: 1
 # mem: 1G
+# kernel: stock
 # timeout: 400
 
 defaults=yes
