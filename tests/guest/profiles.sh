@@ -38,10 +38,12 @@ echo b >"$MNT/tmp/lines"
 run /usr/bin/sort /tmp/lines
 run /usr/bin/busybox sha256sum /tmp/lines
 is 'busybox: profiles' 'busybox echo sort' "$(keys "$busybox")"
+recorded=$(wanted "$busybox" echo)
 mark
 run /usr/bin/echo one
-is 'busybox: pages wanted for echo, as recorded for echo' "$(wanted "$busybox" echo)" "$(delta pages_wanted)"
-is 'busybox: nothing wasted' 0 "$(delta waste)"
+is 'busybox: pages wanted for echo, as recorded for echo' "$recorded" "$(delta pages_wanted)"
+# (two starts of it may differ by a page)
+at_most 'busybox: wasted' 1 "$(delta waste)"
 # More names than there is room for: the one that was used last the longest ago goes.
 for name in head cut tr; do
 	ln -s busybox "$MNT/usr/bin/$name"
