@@ -222,10 +222,10 @@ pub(crate) fn capture(
     }
     let mut turn = 0;
     for (index, file) in found.iter_mut().enumerate() {
-        match file.turn {
-            _ if index == 0 => file.turn = turn,
-            0 => file.turn = turn,
-            seen => turn = seen,
+        if index == 0 || file.turn == 0 {
+            file.turn = turn;
+        } else {
+            turn = file.turn;
         }
     }
     // Names may wait for locks of the filesystem; not under the lock of the mm.

@@ -236,10 +236,10 @@ pub(crate) fn wanted_files(
     let with_reads = sysctl::reads() != 0;
     let mut metadata_left = MAX_PAGES as usize;
     for (file, wanted) in choice.files(slot) {
-        if !with_reads && (file.is_read() || part_of(file.path()).is_some()) {
+        let part = part_of(file.path());
+        if !with_reads && (file.is_read() || part.is_some()) {
             continue;
         }
-        let part = part_of(file.path());
         if part.is_some() {
             let count = wanted.count();
             let is_sound = wanted.len() <= PART_PAGES as usize;

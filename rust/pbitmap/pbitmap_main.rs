@@ -26,7 +26,8 @@
 //! module is held. Under it the lock of [`mapper`] is taken. The other locks of the module, those
 //! of [`writeback`]'s queue, of [`programs`] and of the lists of [`sys::watch`], are leaves: no
 //! other lock of the module is taken under them (but for the two lists of `watch`, in one order, and
-//! that of [`reads`] under the first).
+//! that of [`reads`] under the first). That of a [`crew`] is held while the executable's pages are
+//! asked for, by threads of the crew only, and with no other lock of the module.
 //!
 //! # Who owns what
 //!

@@ -102,8 +102,7 @@ case='second'
 start
 is "$case: refused" 0 "$(delta 'refused_*')"
 at_least "$case: major faults without" 30 "$without"
-# (this disk answers at once, so that the program now and then is ahead of the threads)
-at_most "$case: major faults until the first answer" $((without / 4)) "$faults"
+at_most "$case: major faults until the first answer" $((without / 10 + 1)) "$faults"
 wait_for 'live recorders when the start is over' recorders_live 0
 note "$(grown)"
 at_least "$case: of 100 pages that were wanted, touched" 90 $(($(delta hits) * 100 / $(delta hits waste)))

@@ -62,6 +62,11 @@ const AGE: Run<'static> = Run {
     now: 1,
     saw_reads: true,
 };
+/// The same of a start that found all in memory.
+const WARM: Run<'static> = Run {
+    saw_reads: false,
+    ..AGE
+};
 
 /// Offsets in a slot with one profile.
 const PROFILE: usize = 128;
@@ -508,10 +513,6 @@ mod tests {
 
     #[test]
     fn what_is_read_is_left_alone_by_who_did_not_look() -> Result {
-        const WARM: Run<'static> = Run {
-            saw_reads: false,
-            ..AGE
-        };
         let mut store = Store::new(4, 1)?;
         let (own, lib) = (seen(b"", &[1]), seen(b"/a", &[1]));
         let read = |pages| Seen {
@@ -560,10 +561,6 @@ mod tests {
 
     #[test]
     fn who_saw_reads_says_the_order() -> Result {
-        const WARM: Run<'static> = Run {
-            saw_reads: false,
-            ..AGE
-        };
         let mut store = Store::new(2, 4)?;
         let own = seen(b"", &[1]);
         let [a, b, c] = [b"/a", b"/b", b"/c"].map(|path| seen(path, &[1]));
