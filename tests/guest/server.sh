@@ -102,7 +102,9 @@ case='second'
 start
 is "$case: refused" 0 "$(delta 'refused_*')"
 at_least "$case: major faults without" 30 "$without"
-at_most "$case: major faults until the first answer" $((without / 10 + 1)) "$faults"
+# (3 and 4 where nothing else ran, 13 beside another guest: then the program is now and then
+# ahead of the threads that read for it)
+at_most "$case: major faults until the first answer" $((without / 5)) "$faults"
 wait_for 'live recorders when the start is over' recorders_live 0
 note "$(grown)"
 at_least "$case: of 100 pages that were wanted, touched" 90 $(($(delta hits) * 100 / $(delta hits waste)))
