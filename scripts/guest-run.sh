@@ -47,7 +47,7 @@ put() { # FILE TEXT - whole, or not at all
 }
 
 run() { # NAME TIMEOUT PATH NEEDS...
-	local name=$1 limit=$(($2 * patience)) path=$3 need began status verdict="" unfit=""
+	local name=$1 limit=$(($2 * patience)) path=$3 need began status verdict="" unfit="" lacks=()
 	local log=/tmp/$name.log dmesg=$share/$name.dmesg
 	shift 3
 	mkdir "$claims/$name" 2>/dev/null || return # another guest has it
@@ -58,14 +58,12 @@ run() { # NAME TIMEOUT PATH NEEDS...
 
 	for need in "$@"; do
 		case $need in
-		module) [ -e "$PBITMAP_KO" ] || verdict="FAIL there is no module at $PBITMAP_KO" ;;
-		tool) [ -x "$PBITMAP_TOOL" ] || verdict="FAIL there is no tool at $PBITMAP_TOOL" ;;
-		*)
-			command -v "$need" >/dev/null || modprobe -q "$need" ||
-				verdict="FAIL it needs $need, which is neither a command nor a kernel module here"
-			;;
+		module) [ -e "$PBITMAP_KO" ] || lacks+=("$PBITMAP_KO") ;;
+		tool) [ -x "$PBITMAP_TOOL" ] || lacks+=("$PBITMAP_TOOL") ;;
+		*) command -v "$need" >/dev/null || modprobe -q "$need" || lacks+=("the command or kernel module $need") ;;
 		esac
 	done
+	if [ ${#lacks[@]} != 0 ]; then verdict="FAIL it needs $(printf '%s, ' "${lacks[@]}" | sed 's/, $//'), not found here"; fi
 
 	if [ -z "$verdict" ]; then
 		# A session of its own, so that what it leaves behind can be found. (The
@@ -73,7 +71,7 @@ run() { # NAME TIMEOUT PATH NEEDS...
 		# each second, for the case of a crash.)
 		(while sleep 1; do cp "$log" "$share/$name.log" 2>/dev/null; done) &
 		local copier=$!
-		PBITMAP_TEST=$name setsid --wait timeout --kill-after=10 "$limit" bash "$path" >"$log" 2>&1 </dev/null
+		PBITMAP_TEST=$name PBITMAP_PATIENCE=$patience setsid --wait timeout --kill-after=10 "$limit" bash "$path" >"$log" 2>&1 </dev/null
 		status=$?
 		{
 			kill $copier

@@ -48,7 +48,8 @@ trains() {
 	settle
 	is "$name: output and status of the second run" "$("$PBITMAP_HELPERS/pages" "${work[@]}") 7" "$output $status"
 	at_most "$name: major faults of the second cold start, $first before" $((first / 10 + 2)) "$majflt"
-	at_least "$name: pages read ahead" $touched "$(delta pages_read)"
+	# (the program may be first at some of them)
+	at_least "$name: pages read ahead" $((touched * 9 / 10)) "$(delta pages_read)"
 	is "$name: written again, unchanged" '0 1' "$(delta writes) $(delta unchanged)"
 	is "$name: check" 0 "$(status_of tool check "$file")"
 	umount "$MNT"

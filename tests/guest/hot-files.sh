@@ -36,4 +36,6 @@ use_hot_files() {
 	mkdir $place/upper $place/work
 	tar -C $place/upper -xf "$1"
 	mount -t overlay -o "lowerdir=/usr,upperdir=$place/upper/usr,workdir=$place/work" overlay /usr
+	# (guest-init.sh mounted them below /usr, which is hidden now)
+	if [ -n "${PBITMAP_MODULES:-}" ]; then mount --bind "$PBITMAP_MODULES" /lib/modules; fi
 }

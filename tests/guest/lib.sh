@@ -14,7 +14,8 @@
 # is unmounted, and the kernel's log must hold no complaint.
 #
 # From the environment: PBITMAP_KO (the module), PBITMAP_TOOL (pbitmap-tool),
-# PBITMAP_HELPERS (what build.sh made), SCRATCH_DEV (a disk that may be wiped).
+# PBITMAP_HELPERS (what build.sh made), SCRATCH_DEV (a disk that may be wiped),
+# PBITMAP_PATIENCE (2 to 10: how slow the machine is, as guest-run.sh sees it).
 
 set -u
 
