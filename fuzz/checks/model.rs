@@ -146,6 +146,13 @@ pub(crate) fn expect(slot: &Slot<'_>, run: &Run<'_>, seen: &[Seen<'_>]) -> Optio
         (None | Some(0), Some(old)) => old.record.data_page,
         (new, _) => new.unwrap_or(0),
     };
+    let turns = |new: [u8; 24], old: Option<&FileModel>| match old {
+        Some(old) if old.record.turns[0] != 0 && (new[0] == 0 || run.merge != Merge::Replace) => {
+            old.record.turns
+        }
+        _ => new,
+    };
+    let own_turns = turns(new.map_or([0; 24], |seen| seen.turns.bytes()), own);
     let own_data = data_page(new.map(|seen| seen.data_page), own);
     let new = new.map_or(Pages::new(), |seen| pages(&seen.pages));
     let lost = new.last().is_some_and(|page| *page >= u64::from(elf_pages));
@@ -157,6 +164,7 @@ pub(crate) fn expect(slot: &Slot<'_>, run: &Run<'_>, seen: &[Seen<'_>]) -> Optio
         record: FileRecord {
             page_count: elf_pages,
             data_page: own_data,
+            turns: own_turns,
             ..FileRecord::default()
         },
         planes: merged(new, own),
@@ -192,6 +200,7 @@ pub(crate) fn expect(slot: &Slot<'_>, run: &Run<'_>, seen: &[Seen<'_>]) -> Optio
         }
         let old = old.filter(|old| old.record.first_page == 0);
         record.data_page = data_page(Some(seen.data_page), old);
+        record.turns = turns(seen.turns.bytes(), old);
         files.push((
             FileModel {
                 path: seen.path.to_vec(),

@@ -7,7 +7,9 @@ use pbitmap_core::{
     format::copy::Copy,
     format::crc32c::crc32c,
     format::error::Error,
-    format::layout::{FileRecord, ProfileRecord, FILE_DATA, FILE_EXECUTABLE, FILE_READ},
+    format::layout::{
+        FileRecord, ProfileRecord, FILE_DATA, FILE_EXECUTABLE, FILE_READ, FILE_TURNS,
+    },
     format::packed::{pack, Loss, Packed, MAX_PACKED, MIN_PACKED},
     format::slot::{file_bytes, profile_bytes, File, FileIdentity, Identity, Slot, SlotHeader},
     format::MAX_SLOT,
@@ -178,6 +180,7 @@ fn copies(slot: &Slot<'_>) {
                     first_page: old.first_page,
                     page_count: if own { 13 } else { old.page_count },
                     data_page: old.data_page,
+                    turns: old.turns,
                     ..FileRecord::default()
                 };
                 if own {
@@ -236,8 +239,11 @@ fn by_use(slot: &Slot<'_>) -> Vec<model::ProfileModel> {
             let record = &mut file.record;
             record.build_id[record.build_id_len as usize..].fill(0);
             *record = FileRecord {
-                flags: record.flags & !FILE_DATA,
-                reserved: [0; 24],
+                flags: record.flags & !(FILE_DATA | FILE_TURNS),
+                turns: match record.turns[0] {
+                    0 => [0; 24],
+                    _ => record.turns,
+                },
                 ..*record
             };
         }

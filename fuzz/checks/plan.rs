@@ -4,7 +4,10 @@
 
 use super::bytes::Bytes;
 use pbitmap_core::{
-    format::bitmap::Bitmap,
+    format::{
+        bitmap::Bitmap,
+        turns::{Turns, TURNS},
+    },
     policy::plan::{in_order, Limits, Part, Plan, Run},
 };
 
@@ -48,12 +51,21 @@ pub(crate) fn plan(bytes: &[u8]) {
 
 /// Compares the order of a file's pages with one that is made page by page.
 fn order(pages: u64, data_page: u64, from: u64) {
-    let all = |part| in_order(pages, data_page, part).into_iter();
+    let turns = Turns::from_bytes([data_page as u8 ^ from as u8; 24]);
+    let all = |part| in_order(pages, data_page, &turns, part);
     assert!(all(Part::All).all(|range| range.start <= range.end && range.end <= pages));
     let count = |part| all(part).map(|range| range.end - range.start).sum::<u64>();
     assert_eq!(count(Part::All), pages);
     assert_eq!(count(Part::Data) + count(Part::From(0)), pages);
+    let in_turns = || (0..TURNS).map(|turn| count(Part::Turn(turn, 0)));
+    assert_eq!(in_turns().sum::<u64>(), pages);
     if pages < 1000 && from < pages {
+        for turn in 0..TURNS {
+            let left: Vec<u64> = all(Part::Turn(turn, from)).flatten().collect();
+            let has_turn = |page: &u64| turns.turn(turns.part_of(*page)) == turn;
+            let expected: Vec<u64> = (from..pages).filter(has_turn).collect();
+            assert_eq!(left, expected);
+        }
         let order: Vec<u64> = all(Part::All).flatten().collect();
         let left: Vec<u64> = all(Part::From(from)).flatten().collect();
         let expected = order.iter().position(|page| *page == from);

@@ -11,6 +11,7 @@ use pbitmap_core::{
         BuildId, Builder, FileIdentity, FileInput, Identity, Outcome, ProfileInput, Slot,
         SlotHeader,
     },
+    format::turns::Turns,
 };
 
 /// What was stored, to be found again.
@@ -86,6 +87,7 @@ pub(crate) fn round_trip(bytes: &[u8]) {
             page_count: u32::from(bytes.byte()) << ((op >> 3) & 3),
             data_page: u32::from(*op) << 7,
             is_read: op & 4 != 0,
+            turns: Turns::from_bytes([*op; 24]),
             planes,
         };
         let outcome = builder.file(&input).unwrap();
@@ -121,6 +123,7 @@ pub(crate) fn round_trip(bytes: &[u8]) {
             assert_eq!(file.build_id(), stored.input.identity.build_id);
             assert_eq!(file.record.first_page, stored.input.first_page);
             assert_eq!(file.record.data_page, stored.input.data_page);
+            assert_eq!(file.turns(), stored.input.turns);
             assert_eq!(file.is_truncated(), stored.outcome == Outcome::Truncated);
             assert_eq!(
                 file.record.page_count < stored.input.page_count,

@@ -12,6 +12,7 @@ use pbitmap_core::{
     format::slot::{
         BuildId, Builder, FileIdentity, FileInput, Identity, ProfileInput, Slot, SlotHeader,
     },
+    format::turns::Turns,
     format::update::{is_stored, update as update_slot, Key, Run as Recording, Seen},
     policy::merge::Merge,
 };
@@ -41,6 +42,7 @@ pub(super) fn updates(slot: &Slot<'_>, merge: Merge, bytes: &mut Bytes<'_>) {
             pages: Bitmap::new(bytes.take(40), usize::MAX),
             data_page: 0,
             is_read: false,
+            turns: turns(slot.header().generation as u8),
         }];
         let files: Vec<_> = slot
             .profiles()
@@ -71,9 +73,18 @@ pub(super) fn updates(slot: &Slot<'_>, merge: Merge, bytes: &mut Bytes<'_>) {
                 },
                 data_page: u32::from(op >> 3),
                 is_read: op & 4 != 0,
+                turns: turns(op),
             });
         }
         check_update(slot, &run, &seen);
+    }
+}
+
+/// Some turns, or none.
+fn turns(seed: u8) -> Turns {
+    match seed % 3 {
+        0 => Turns::default(),
+        _ => Turns::from_bytes([seed; 24]),
     }
 }
 
@@ -234,6 +245,7 @@ pub(crate) fn update(bytes: &[u8]) {
                 pages: Bitmap::new(bytes.take(usize::from(op >> 3)), usize::MAX),
                 data_page: u32::from(op & 3),
                 is_read: op & 4 != 0,
+                turns: turns(op),
             });
         }
         let old = Slot::parse(&slot, &Identity::new(7)).unwrap();

@@ -14,6 +14,7 @@ use super::{
             BuildId,
             FileIdentity, //
         },
+        turns::Turns,
         update::Seen,
         MAX_PATH, //
     },
@@ -22,8 +23,16 @@ use super::{
         Known, //
     },
     metadata,
+    order::{
+        FaultLog,
+        Firsts,
+        Order, //
+    },
     pages::Pages,
-    reads::Reads,
+    reads::{
+        ReadFile,
+        Reads, //
+    },
     sys::{
         device::Device,
         file::{
@@ -62,6 +71,8 @@ pub(crate) struct Touched {
     pages: Pages,
     data_page: u32,
     is_read: bool,
+    /// When its parts were needed.
+    turns: Turns,
     /// The lower, the earlier it was needed.
     turn: usize,
 }
@@ -105,6 +116,7 @@ impl<'a> Iterator for Files<'a> {
             pages: file.pages.bitmap(),
             data_page: file.data_page,
             is_read: file.is_read,
+            turns: file.turns,
         })
     }
 }
@@ -125,6 +137,28 @@ struct Found<'a> {
 /// by their places in it.
 fn turn_of(first: usize, index: usize) -> usize {
     first.saturating_mul(MAX_FILES).saturating_add(index)
+}
+
+/// When the files that are mapped were needed, and those that were read.
+fn order_of(
+    faults: &FaultLog,
+    areas: &[Area],
+    found: &[Found<'_>],
+    read: &[KBox<ReadFile>],
+) -> Result<(Order, KVVec<Firsts>)> {
+    let firsts = faults.firsts(areas, found.len(), |area| {
+        let key = file::inode_number(area.file());
+        found.iter().position(|file| file.key == key)
+    })?;
+    let mut order = Order::default();
+    for (file, firsts) in found.iter().zip(&firsts) {
+        order.add(firsts, file.pages.bitmap())?;
+    }
+    for file in read {
+        order.add_read(file.clock, file.pages.bitmap())?;
+    }
+    order.end();
+    Ok((order, firsts))
 }
 
 /// How many pages were touched of all files that are mapped in `space`.
@@ -155,6 +189,7 @@ pub(crate) fn capture(
     task: &Task,
     known: impl Fn(&Inode) -> bool,
     reads: Option<&Reads>,
+    faults: Option<&FaultLog>,
     wanted: &[Known],
 ) -> Result<Option<Capture>> {
     let areas;
@@ -220,6 +255,10 @@ pub(crate) fn capture(
             file.pages = Pages::empty(0)?;
         }
     }
+    let order = match faults {
+        Some(faults) => Some(order_of(faults, &areas, &found, &read.files)?),
+        None => None,
+    };
     let mut turn = 0;
     for (index, file) in found.iter_mut().enumerate() {
         if index == 0 || file.turn == 0 {
@@ -233,7 +272,7 @@ pub(crate) fn capture(
     let mut buffer = KVec::from_elem(0u8, MAX_PATH, GFP_KERNEL)?;
     let mut files = KVVec::with_capacity(found.len(), GFP_KERNEL)?;
     let mut place = None;
-    for file in found {
+    for (index, file) in found.into_iter().enumerate() {
         let at = Path::of(file.area.file());
         let mut path = KVec::new();
         if place.is_none() {
@@ -255,9 +294,16 @@ pub(crate) fn capture(
                 identity.build_id = BuildId::new(id);
             }
         }
+        let turns = match &order {
+            Some((order, firsts)) => firsts.get(index).map_or(Turns::default(), |firsts| {
+                order.turns(firsts, file.pages.bitmap())
+            }),
+            None => Turns::default(),
+        };
         let touched = Touched {
             path,
             identity,
+            turns,
             pages: file.pages,
             data_page: file
                 .data_page
@@ -279,6 +325,7 @@ pub(crate) fn capture(
                 pages: part.pages,
                 data_page: 0,
                 is_read: false,
+                turns: Turns::default(),
                 turn: turn_of(0, files.len()),
             };
             files.push(touched, GFP_KERNEL)?;
@@ -289,8 +336,13 @@ pub(crate) fn capture(
             continue;
         }
         let file = KBox::into_inner(file);
+        let turns = match &order {
+            Some((order, _)) => order.turns_of_read(file.clock, file.pages.bitmap()),
+            None => Turns::default(),
+        };
         let touched = Touched {
             path: file.path,
+            turns,
             identity: file.identity,
             pages: file.pages,
             data_page: 0,

@@ -20,6 +20,7 @@
 //! the program does: [`Launch::end`].
 
 use super::{
+    format::turns::TURNS,
     launch::{
         Known,
         Launch, //
@@ -51,9 +52,10 @@ use super::{
     },
     sysctl,
 };
+use core::ops::Range;
 use kernel::{
     fs::File,
-    new_mutex,
+    new_condvar, new_mutex,
     prelude::*,
     sync::{
         aref::ARef,
@@ -62,6 +64,7 @@ use kernel::{
             Relaxed, //
         },
         Arc,
+        CondVar,
         Mutex, //
     },
 };
@@ -113,6 +116,105 @@ fn has_local_folders(filesystem: &CStr) -> bool {
 struct Item {
     file: usize,
     part: Part,
+    /// What stands in the way is counted; there is one such item of each file.
+    counts: bool,
+    /// So many items come before all of the same turn.
+    after: usize,
+}
+
+impl Item {
+    fn new(file: usize, part: Part, counts: bool) -> Self {
+        Self {
+            file,
+            part,
+            counts,
+            after: 0,
+        }
+    }
+}
+
+/// What exec leaves to a crew.
+///
+/// What of it cannot be remembered is not read.
+#[derive(Default)]
+struct Left {
+    /// What is needed before anything else: the rest of what exec began with, and data.
+    first: KVVec<Item>,
+    /// By the turns in which it is needed.
+    turns: [KVVec<Item>; TURNS as usize],
+}
+
+impl Left {
+    /// A whole file.
+    fn file(&mut self, file: usize, known: &Known) {
+        if known.has_turns() {
+            self.turns(file, known, 0..TURNS, true);
+            return;
+        }
+        let is_data_first = known.data_page() != 0;
+        if is_data_first {
+            // A loader relocates all libraries before it runs any of them.
+            let part = Part::Data;
+            let _ = self.first.push(Item::new(file, part, false), GFP_KERNEL);
+        }
+        let part = match is_data_first {
+            true => Part::From(0),
+            false => Part::All,
+        };
+        self.add(0, Item::new(file, part, true));
+    }
+
+    /// What is wanted of a file in some turns.
+    fn turns(&mut self, file: usize, known: &Known, turns: Range<u8>, mut counts: bool) {
+        for turn in turns {
+            if known.is_wanted_in(turn) {
+                let part = Part::Turn(turn, 0);
+                self.add(turn, Item::new(file, part, counts));
+                counts = false;
+            }
+        }
+    }
+
+    /// What follows `page` of a part that exec began with.
+    fn rest(&mut self, file: usize, known: &Known, part: Part, page: u64) {
+        let (is_first, part) = match part {
+            Part::Turn(turn, _) => (true, Part::Turn(turn, page)),
+            _ => (page >= known.data_page(), Part::From(page)),
+        };
+        let item = Item::new(file, part, true);
+        if is_first {
+            let _ = self.first.push(item, GFP_KERNEL);
+        } else {
+            self.add(0, item);
+        }
+    }
+
+    fn add(&mut self, turn: u8, item: Item) {
+        if let Some(items) = self.turns.get_mut(usize::from(turn)) {
+            let _ = items.push(item, GFP_KERNEL);
+        }
+    }
+
+    fn in_order(mut self) -> KVVec<Item> {
+        let mut items = self.first;
+        for turn in &mut self.turns {
+            let after = items.len();
+            for item in turn.iter_mut() {
+                item.after = after;
+            }
+            let _ = items.extend_from_slice(turn, GFP_KERNEL);
+        }
+        items
+    }
+}
+
+/// What of a file exec asks for itself. A device that serves in turns gets all in the order in which
+/// it lies.
+fn first_part(known: &Known, may_wait: bool) -> Part {
+    match known.has_turns() && !may_wait {
+        true => Part::Turn(0, 0),
+        false => Part::All,
+    }
 }
 
 /// What is left to read when exec goes on.
@@ -124,6 +226,13 @@ struct Crew {
     payer: Payer,
     items: KVVec<Item>,
     next: Atomic<usize>,
+    /// Items that were asked for. Those of a turn wait for all before it, or a device that serves
+    /// in the order in which it is asked would not give them first.
+    asked: Atomic<usize>,
+    #[pin]
+    turn: Mutex<()>,
+    #[pin]
+    turn_comes: CondVar,
     /// Pages that may still be asked for.
     ///
     /// Held while the executable is: its pages are needed first, and are not to share the device's
@@ -204,43 +313,39 @@ pub(crate) fn prefetch(launch: &Arc<Launch>, executable: &File, pool: &Pool) -> 
         pages: sysctl::max_pages(),
         runs,
     };
-    let mut items = KVVec::new();
-    let mut rest = KVVec::new();
-    // What cannot be remembered is not read.
-    let later = |items: &mut KVVec<Item>, file: usize, part: Part| {
-        let _ = items.push(Item { file, part }, GFP_KERNEL);
-    };
+    let mut left = Left::default();
     let mut walk = Walk::new(&root);
     // Metadata first: looking the files up needs it.
     let files = || launch.files.iter().enumerate();
     let parts = files().filter(|(_, known)| known.first_page().is_some());
     let others = files().filter(|(_, known)| known.first_page().is_none());
     for (index, known) in Iterator::chain(parts, others) {
+        let part = first_part(known, may_wait);
         let outcome = if known.first_page().is_some() {
             read_metadata(known, executable, Part::All, &mut budget)
         } else if known.path().is_none() {
-            prefetch::run(executable, &known.wish(Part::All), &mut budget)
+            prefetch::run(executable, &known.wish(part), &mut budget)
         } else {
             match read_inline(launch, known, &mut walk, may_wait, &mut budget) {
-                Some(outcome) => outcome,
-                // A loader relocates all libraries before it runs any of them.
-                None if known.data_page() != 0 => {
-                    later(&mut items, index, Part::Data);
-                    later(&mut rest, index, Part::From(0));
+                Inline::Asked(outcome) => outcome,
+                Inline::Cached(pages) => {
+                    launch.count(pages, 0);
+                    total.wanted = total.wanted.saturating_add(pages);
+                    total.cached = total.cached.saturating_add(pages);
                     continue;
                 }
-                None => {
-                    later(&mut rest, index, Part::All);
+                Inline::Refused => continue,
+                Inline::Later => {
+                    left.file(index, known);
                     continue;
                 }
             }
         };
-        match outcome.rest {
-            Some(page) if page < known.data_page() => {
-                later(&mut rest, index, Part::From(page));
-            }
-            Some(page) => later(&mut items, index, Part::From(page)),
-            None => {}
+        if let Some(page) = outcome.rest {
+            left.rest(index, known, part, page);
+        }
+        if part != Part::All {
+            left.turns(index, known, 1..TURNS, false);
         }
         launch.count(outcome.cached, outcome.asked);
         total.wanted = total.wanted.saturating_add(outcome.wanted);
@@ -249,7 +354,7 @@ pub(crate) fn prefetch(launch: &Arc<Launch>, executable: &File, pool: &Pool) -> 
         total.runs = total.runs.saturating_add(outcome.runs);
     }
     drop(walk);
-    let _ = items.extend_from_slice(&rest, GFP_KERNEL);
+    let items = left.in_order();
     if !items.is_empty() {
         total.rest = Some(0);
         if let Err(error) = send(launch, executable, root, items, budget.pages, pool) {
@@ -276,21 +381,35 @@ fn read_metadata(known: &Known, executable: &File, part: Part, budget: &mut Budg
     }
 }
 
-/// Reads what need not be waited for. [`None`] if it is for the crew.
+/// What became of what need not be waited for.
+enum Inline {
+    /// So many pages, all, were in memory.
+    Cached(u64),
+    /// The [`first_part`] was asked for.
+    Asked(Outcome),
+    /// Nothing can be read of it.
+    Refused,
+    /// It is for the crew.
+    Later,
+}
+
+/// Reads what need not be waited for.
 fn read_inline(
     launch: &Launch,
     known: &Known,
     walk: &mut Walk<'_>,
     may_wait: bool,
     budget: &mut Budget,
-) -> Option<Outcome> {
-    let path = known.path()?;
+) -> Inline {
+    let Some(path) = known.path() else {
+        return Inline::Refused;
+    };
     let found = match walk.root.look_up(relative(path), true) {
         Ok(found) => Ok(found),
         Err(_) if may_wait => walk.to(path),
         // Not there, or not for this caller: the crew would find nothing else, but would wait.
         Err(error) if error != EAGAIN => Err(look_up_refusal(error)),
-        Err(_) => return None,
+        Err(_) => return Inline::Later,
     };
     match found.and_then(|found| admit(known, found)) {
         Ok(found) => {
@@ -300,21 +419,23 @@ fn read_inline(
             if prefetch::is_cached(mapping, known.wanted()) {
                 Counter::PagesWanted.add(pages);
                 Counter::PagesCached.add(pages);
-                return Some(Outcome {
-                    wanted: pages,
-                    cached: pages,
-                    ..Outcome::default()
-                });
+                return Inline::Cached(pages);
             }
-            if budget.runs == 0 {
-                return None;
+            let opened = match budget.runs {
+                0 => None,
+                _ => found.open_to_read_ahead(&launch.user).ok(),
+            };
+            match opened {
+                Some(file) => {
+                    let wish = known.wish(first_part(known, may_wait));
+                    Inline::Asked(prefetch::run(&file, &wish, budget))
+                }
+                None => Inline::Later,
             }
-            let file = found.open_to_read_ahead(&launch.user).ok()?;
-            Some(prefetch::run(&file, &known.wish(Part::All), budget))
         }
         Err(refusal) => {
             refusal.count();
-            Some(Outcome::default())
+            Inline::Refused
         }
     }
 }
@@ -337,6 +458,9 @@ fn send(
             payer: Payer::current(),
             items,
             next: Atomic::new(0),
+            asked: Atomic::new(0),
+            turn <- new_mutex!(()),
+            turn_comes <- new_condvar!(),
             pages <- new_mutex!(pages),
             began: time::seconds(),
         }),
@@ -367,19 +491,39 @@ impl Job for Hand {
             };
             let late = time::seconds().saturating_sub(crew.began) > DEADLINE;
             if late || crew.launch.is_over() {
+                crew.has_asked(crew.items.len());
                 return;
             }
             if let Err(refusal) = crew.read(item, &mut walk) {
-                // What stands in the way is met again with the rest of the file.
-                if item.part != Part::Data {
+                if item.counts {
                     refusal.count();
                 }
             }
+            crew.has_asked(1);
         }
     }
 }
 
 impl Crew {
+    /// So many items more need not be waited for.
+    fn has_asked(&self, items: usize) {
+        let guard = self.turn.lock();
+        self.asked.fetch_add(items, Relaxed);
+        self.turn_comes.notify_all();
+        drop(guard);
+    }
+
+    /// Waits until all that comes before the turn of `item` was asked for.
+    fn wait_for(&self, item: &Item) {
+        if self.asked.load(Relaxed) >= item.after {
+            return;
+        }
+        let mut guard = self.turn.lock();
+        while self.asked.load(Relaxed) < item.after {
+            self.turn_comes.wait(&mut guard);
+        }
+    }
+
     fn read(&self, item: &Item, walk: &mut Walk<'_>) -> Result<(), Refusal> {
         let Some(known) = self.launch.files.get(item.file) else {
             return Ok(());
@@ -396,6 +540,7 @@ impl Crew {
                 Some(&*opened)
             }
         };
+        self.wait_for(item);
         let pages = self.pages.lock();
         let mut budget = Budget {
             pages: *pages,

@@ -18,6 +18,7 @@ use super::{
             FileIdentity,
             Slot, //
         },
+        turns::Turns,
     },
     mode::Mode,
     pages::Pages,
@@ -60,6 +61,8 @@ pub(crate) struct Known {
     wanted: Pages,
     /// The first page of its private data, or 0.
     data_page: u32,
+    /// When its parts are needed.
+    turns: Turns,
     /// Nothing of it was mapped.
     is_read: bool,
     /// Which part of the device, if it is metadata.
@@ -90,12 +93,28 @@ impl Known {
         self.data_page.into()
     }
 
+    /// Whether it is known when its parts are needed.
+    pub(crate) fn has_turns(&self) -> bool {
+        self.turns.are_known()
+    }
+
+    /// Whether something is wanted of what has this turn.
+    pub(crate) fn is_wanted_in(&self, turn: u8) -> bool {
+        let wanted = self.wanted();
+        self.turns.ranges(turn, wanted.len() as u64).any(|range| {
+            wanted
+                .next_set(range.start as usize)
+                .is_some_and(|page| (page as u64) < range.end)
+        })
+    }
+
     /// The pages of this part, as they are asked for.
     pub(crate) fn wish(&self, part: Part) -> Wish<'_> {
         Wish {
             bitmap: self.wanted(),
             first_page: self.first_page().unwrap_or(0),
             data_page: self.data_page(),
+            turns: self.turns,
             part,
         }
     }
@@ -225,6 +244,7 @@ pub(crate) fn wanted_files(
         identity: identity_of(inode),
         wanted: Pages::empty(0).map_err(no_memory)?,
         data_page: 0,
+        turns: Turns::default(),
         is_read: false,
         part: None,
     };
@@ -257,6 +277,7 @@ pub(crate) fn wanted_files(
             if let Some(own) = files.first_mut() {
                 own.wanted = pages;
                 own.data_page = file.record.data_page;
+                own.turns = file.turns();
             }
             continue;
         }
@@ -269,6 +290,7 @@ pub(crate) fn wanted_files(
             identity: file.identity(),
             wanted: pages,
             data_page: file.record.data_page,
+            turns: file.turns(),
             is_read: file.is_read(),
             part,
         };

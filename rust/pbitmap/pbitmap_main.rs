@@ -27,7 +27,8 @@
 //! of [`writeback`]'s queue, of [`programs`] and of the lists of [`sys::watch`], are leaves: no
 //! other lock of the module is taken under them (but for the two lists of `watch`, in one order, and
 //! that of [`reads`] under the first). That of a [`crew`] is held while the executable's pages are
-//! asked for, by threads of the crew only, and with no other lock of the module.
+//! asked for, by threads of the crew only, and with no other lock of the module; that of its turns is
+//! a leaf, under which they wait for each other.
 //!
 //! # Who owns what
 //!
@@ -52,6 +53,7 @@ mod launch;
 mod mapper;
 mod metadata;
 mod mode;
+mod order;
 mod pages;
 pub mod policy;
 mod prefetch;

@@ -3,7 +3,10 @@
 //! A bitmap becomes page-cache reads of one open file.
 
 use super::{
-    format::bitmap::Bitmap,
+    format::{
+        bitmap::Bitmap,
+        turns::Turns, //
+    },
     policy::{
         device::Device,
         plan::{
@@ -77,6 +80,8 @@ pub(crate) struct Wish<'a> {
     /// The pages from here on are asked for first, if the device takes many requests at once. One
     /// that serves them in turns takes them in the order in which they lie.
     pub(crate) data_page: u64,
+    /// When its parts are needed.
+    pub(crate) turns: Turns,
     /// What of them.
     pub(crate) part: Part,
 }
@@ -102,8 +107,8 @@ pub(crate) fn run(file: &File, wish: &Wish<'_>, budget: &mut Budget) -> Outcome 
     let longest = page_cache::will_need_limit(file);
     let mut outcome = Outcome::default();
     page_cache::plugged(|| {
-        let parts = plan::in_order(pages, data_page, wish.part);
-        let runs = parts.into_iter().flat_map(|part| {
+        let parts = plan::in_order(pages, data_page, &wish.turns, wish.part);
+        let runs = parts.flat_map(|part| {
             let limits = Limits {
                 file_pages: part.end,
                 ..limits

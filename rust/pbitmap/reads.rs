@@ -55,7 +55,11 @@ use kernel::{
         O_ACCMODE,
         O_RDONLY, //
     },
-    prelude::*, //
+    prelude::*,
+    sync::atomic::{
+        Atomic,
+        Relaxed, //
+    },
 };
 
 /// Files of one program that are remembered, and no more read ones are recorded.
@@ -83,6 +87,8 @@ pub(crate) struct ReadFile {
     /// Those that were read; none of a file that is not recorded.
     pub(crate) pages: Pages,
     count: u64,
+    /// When it was first read: the program's page faults until then.
+    pub(crate) clock: u32,
 }
 
 impl ReadFile {
@@ -111,6 +117,8 @@ struct State {
 pub(crate) struct Reads {
     /// The one under the program's filesystem.
     device: Option<device::Key>,
+    /// Page faults so far.
+    clock: Atomic<u32>,
     #[pin]
     state: RawSpinLock<State>,
 }
@@ -120,6 +128,7 @@ impl Reads {
     pub(crate) fn new(device: Option<device::Key>) -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
             device,
+            clock: Atomic::new(0),
             state <- new_raw_spinlock!(State {
                 waiting: [None; MAX_WAITING],
                 files: KVVec::with_capacity(MAX_FILES, GFP_KERNEL)?,
@@ -127,6 +136,11 @@ impl Reads {
                 is_over: false,
             }),
         }? Error)
+    }
+
+    /// The program had a page fault.
+    pub(crate) fn tick(&self) {
+        self.clock.fetch_add(1, Relaxed);
     }
 
     /// Notes that pages of a device came to memory.
@@ -180,6 +194,7 @@ impl Reads {
 
     fn add(&self, mut file: KBox<ReadFile>, read: &Read) {
         file.note(read);
+        file.clock = self.clock.load(Relaxed);
         let mut state = self.state.lock();
         let refused = match state.is_over || state.is_noted(read) {
             true => Some(file),
@@ -266,6 +281,7 @@ fn find(inode: &Identity) -> Result<Option<KBox<ReadFile>>> {
         identity: launch::identity_of(&now),
         pages: Pages::empty(pages as usize)?,
         count: 0,
+        clock: 0,
     };
     Ok(Some(KBox::new(found, GFP_KERNEL)?))
 }

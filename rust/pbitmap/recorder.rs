@@ -17,6 +17,7 @@ use super::{
     },
     launch::Launch,
     mapper::Mapper,
+    order::FaultLog,
     policy::{
         merge::Merge,
         window::{
@@ -100,6 +101,8 @@ pub(crate) struct Recorder {
     mapper: Pin<KBox<Mapper>>,
     /// What it reads, if that is recorded.
     reads: Option<Pin<KBox<Reads>>>,
+    /// Its page faults, if nothing is read ahead for it.
+    faults: Option<Pin<KBox<FaultLog>>>,
     rooms: Arc<Rooms>,
     /// Whoever sets it reads the page tables.
     taken: AtomicFlag,
@@ -135,10 +138,15 @@ impl Recorder {
             fixed => began.saturating_add(fixed.into()),
         };
         let with_reads = reads.is_some();
+        let faults = match launch.wanted() {
+            0 => Some(KBox::pin_init(FaultLog::new(), GFP_KERNEL)?),
+            _ => None,
+        };
         let recorder = Self {
             launch,
             mapper: KBox::pin_init(Mapper::new(), GFP_KERNEL)?,
             reads,
+            faults,
             rooms: rooms.clone(),
             taken: AtomicFlag::new(false),
             began,
@@ -198,6 +206,7 @@ impl Recorder {
             &launch.task,
             known,
             reads,
+            self.faults.as_deref(),
             &launch.files,
         )
         .map_err(|_| Reason::NoRecorder)?;
@@ -327,6 +336,12 @@ impl Watcher for Recorder {
     }
 
     fn faulted(&self, space: &Space<'_>, address: usize, missed: bool) {
+        if let Some(faults) = &self.faults {
+            faults.note(address);
+        }
+        if let Some(reads) = &self.reads {
+            reads.tick();
+        }
         self.mapper.faulted(space, &self.launch, address, missed);
     }
 

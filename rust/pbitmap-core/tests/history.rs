@@ -13,6 +13,7 @@ use pbitmap_core::{
             file_bytes, profile_bytes, Builder, FileIdentity, FileInput, Identity, ProfileInput,
             Slot, SlotHeader,
         },
+        turns::Turns,
         update::{is_stored, update, Key, Report, Run, Seen},
         MAX_PLANES,
     },
@@ -78,6 +79,7 @@ impl Recording {
                 identity: identity(file.version),
                 pages: Bitmap::new(bits, usize::MAX),
                 data_page: 0,
+                turns: Turns::default(),
                 is_read: false,
             })
             .collect();

@@ -12,6 +12,7 @@ use pbitmap_core::{
         slot::{
             BuildId, Builder, FileIdentity, FileInput, Identity, ProfileInput, Slot, SlotHeader,
         },
+        turns::Turns,
     },
     policy::merge::Wanted,
 };
@@ -89,6 +90,10 @@ fn build(made: &Made) -> Vec<u8> {
                 page_count: (*pages).into(),
                 data_page: u32::from(*pages) / 3,
                 is_read: index % 3 == 1,
+                turns: match index % 4 {
+                    0 => Turns::default(),
+                    _ => Turns::from_bytes([index as u8; 24]),
+                },
                 planes: &planes,
             };
             let _ = builder.file(&input).unwrap();
@@ -127,13 +132,14 @@ fn seen(slot: &Slot<'_>) -> Vec<String> {
                     .map(|index| file.plane(index).unwrap().runs().collect())
                     .collect();
                 format!(
-                    "  {} {} {:?} {:?} {} {} {planes:?}",
+                    "  {} {} {:?} {:?} {} {} {:?} {planes:?}",
                     file.record.kind,
                     file.record.flags,
                     file.path(),
                     file.identity(),
                     file.record.page_count,
-                    file.record.data_page
+                    file.record.data_page,
+                    file.turns()
                 )
             });
             [head].into_iter().chain(files).collect::<Vec<_>>()

@@ -30,6 +30,7 @@ use super::{
         to_usize,
         BuildId, //
     },
+    turns::Turns,
     MAX_FILES,
     MAX_PATH,
     MAX_PLANES,
@@ -127,6 +128,8 @@ pub struct FileInput<'a> {
     pub data_page: u32,
     /// Nothing of it was mapped.
     pub is_read: bool,
+    /// When its parts are needed.
+    pub turns: Turns,
     /// The planes, the newest first; bytes that are missing at the end are clear bits.
     pub planes: &'a [&'a [u8]],
 }
@@ -246,6 +249,7 @@ impl<'b> Builder<'b> {
             page_count: input.page_count,
             data_page: input.data_page,
             flags: if input.is_read { FILE_READ } else { 0 },
+            turns: input.turns.bytes(),
             ..input.identity.to_record()
         };
         let mut planes = input.planes.iter();

@@ -124,6 +124,7 @@ impl<F: Fn(&File<'_>) -> Option<FileIdentity>> Copy<'_, F> {
                 first_page: record.first_page,
                 page_count,
                 data_page: record.data_page,
+                turns: record.turns,
                 ..identity.to_record()
             };
             Some((file, record))

@@ -30,6 +30,8 @@ pub const FILE_TRUNCATED: u16 = 1;
 pub const FILE_READ: u16 = 2;
 /// [`FileRecord::flags`] in a [packed slot](super::packed) only: a [`FileRecord::data_page`] follows.
 pub const FILE_DATA: u16 = 4;
+/// [`FileRecord::flags`] in a [packed slot](super::packed) only: [`FileRecord::turns`] follow.
+pub const FILE_TURNS: u16 = 8;
 
 /// [`FileRecord::encoding`]: one bit a page.
 pub const ENCODING_RAW: u16 = 0;
@@ -159,8 +161,8 @@ record! {
         /// The first page that is private memory of each program that maps it, as data that a loader
         /// relocates is: from there on it is needed first. 0 if there is none.
         0x64 data_page: u32,
-        /// Zero.
-        0x68 reserved: [u8; 24],
+        /// When its parts are needed: [`Turns`](super::turns::Turns).
+        0x68 turns: [u8; 24],
     }
 }
 

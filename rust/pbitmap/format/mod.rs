@@ -78,6 +78,7 @@ pub mod metadata;
 pub mod packed;
 mod record;
 pub mod slot;
+pub mod turns;
 pub mod undo;
 pub mod update;
 

@@ -29,7 +29,8 @@ use super::{
         ProfileRecord,
         SlotHeader,
         ENCODING_RAW,
-        FILE_DATA, //
+        FILE_DATA,
+        FILE_TURNS, //
     },
     slot::{
         to_usize,
@@ -37,6 +38,11 @@ use super::{
         File,
         Profile,
         Slot, //
+    },
+    turns::{
+        Turns,
+        PARTS,
+        SIZE, //
     },
     MAGIC,
     MAX_FILES,
@@ -209,6 +215,11 @@ impl Loss {
             Self::Wide(_) | Self::Profiles(_) => (0, others),
             Self::Files(sixteenths) => (0, part(others, sixteenths)),
         }
+    }
+
+    /// Whether turns are kept: what is read without need is worse than a poor order.
+    fn keeps_turns(self) -> bool {
+        matches!(self, Self::None | Self::Planes(_) | Self::Holes(0))
     }
 
     /// The widest holes that are filled; [`None`] if each file has its planes.
@@ -464,6 +475,22 @@ impl<'a> Writer<'a> {
         self.number(files as u64)
     }
 
+    /// The size of a part, and then how many parts have the same turn, and which.
+    fn turns(&mut self, turns: &Turns) -> Result {
+        let [first, ..] = turns.bytes();
+        self.bits(first.into(), 8)?;
+        let mut part = 0usize;
+        while part < PARTS {
+            let turn = turns.turn(part);
+            let same = (part..PARTS).take_while(|part| turns.turn(*part) == turn);
+            let count = same.count();
+            self.code((count as u64).saturating_sub(1), 1)?;
+            self.bits(turn.into(), 2)?;
+            part = part.saturating_add(count);
+        }
+        Ok(())
+    }
+
     fn file(&mut self, file: &File<'_>, runs: u32, loss: Loss) -> Result {
         let record = &file.record;
         let planes = usize::from(record.plane_count).min(match loss {
@@ -472,11 +499,18 @@ impl<'a> Writer<'a> {
             _ => 1,
         });
         self.number(record.kind.into())?;
-        if record.data_page == 0 {
-            self.number((record.flags & !FILE_DATA).into())?;
-        } else {
-            self.number((record.flags | FILE_DATA).into())?;
+        let turns = Some(file.turns()).filter(|turns| turns.are_known() && loss.keeps_turns());
+        let has_data = record.data_page != 0;
+        let flag = |is_set, flag| if is_set { flag } else { 0 };
+        let flags = record.flags & !(FILE_DATA | FILE_TURNS)
+            | flag(has_data, FILE_DATA)
+            | flag(turns.is_some(), FILE_TURNS);
+        self.number(flags.into())?;
+        if has_data {
             self.number(record.data_page.into())?;
+        }
+        if let Some(turns) = turns {
+            self.turns(&turns)?;
         }
         self.number(planes as u64)?;
         self.number(record.first_page)?;
@@ -690,17 +724,47 @@ impl<'a> Reader<'a> {
         Ok((record, key))
     }
 
+    fn turns(&mut self) -> Result<Turns> {
+        let mut bytes = [0; SIZE];
+        if let Some(first) = bytes.first_mut() {
+            // Of eight bits.
+            *first = self.bits(8)? as u8;
+        }
+        let mut turns = Turns::from_bytes(bytes);
+        let mut part = 0usize;
+        while part < PARTS {
+            let count = self.code(1)?.saturating_add(1);
+            let turn = self.bits(2)? as u8;
+            let end = usize::try_from(count)
+                .unwrap_or(usize::MAX)
+                .saturating_add(part);
+            if end > PARTS {
+                return Err(Error::BadRecord);
+            }
+            for part in part..end {
+                turns.set(part, turn);
+            }
+            part = end;
+        }
+        Ok(turns)
+    }
+
     fn file(&mut self) -> Result<(FileRecord, &'a [u8])> {
         let (kind, flags): (u16, u16) = (self.narrow()?, self.narrow()?);
         let data_page = match flags & FILE_DATA {
             0 => 0,
             _ => self.narrow()?,
         };
+        let turns = match flags & FILE_TURNS {
+            0 => Turns::default(),
+            _ => self.turns()?,
+        };
         let mut record = FileRecord {
             encoding: ENCODING_RAW,
             kind,
-            flags: flags & !FILE_DATA,
+            flags: flags & !(FILE_DATA | FILE_TURNS),
             data_page,
+            turns: turns.bytes(),
             plane_count: self.narrow()?,
             first_page: self.number()?,
             page_count: self.narrow()?,

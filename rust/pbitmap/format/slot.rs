@@ -27,6 +27,7 @@ use super::{
         PROFILE_BY_ARGUMENT,
         PROFILE_DEFAULT, //
     },
+    turns::Turns,
     MAGIC,
     MAX_FILES,
     MAX_PATH,
@@ -594,6 +595,11 @@ impl<'a> File<'a> {
     /// Whether nothing of it was mapped.
     pub fn is_read(&self) -> bool {
         self.record.flags & FILE_READ != 0
+    }
+
+    /// When its parts are needed.
+    pub fn turns(&self) -> Turns {
+        Turns::from_bytes(self.record.turns)
     }
 
     /// All planes, one after the other, each of them as long as the record says.

@@ -50,6 +50,7 @@ use super::{
         Profile,
         Slot, //
     },
+    turns::Turns,
     MAX_FILES,
     MAX_PATH,
     MAX_PLANES,
@@ -109,6 +110,8 @@ pub struct Seen<'a> {
     pub data_page: u32,
     /// Nothing of it was mapped.
     pub is_read: bool,
+    /// When its parts were needed, if that could be seen.
+    pub turns: Turns,
 }
 
 /// A recording, but for its files.
@@ -380,7 +383,7 @@ impl<'o, 'r> Recorded<'o, 'r> {
         }
     }
 
-    fn executable<'e>(&self, pages: Bitmap<'e>, data_page: u32) -> Entry<'e>
+    fn executable<'e>(&self, seen: Option<&Seen<'e>>) -> Entry<'e>
     where
         'o: 'e,
     {
@@ -391,7 +394,9 @@ impl<'o, 'r> Recorded<'o, 'r> {
         let page_count = size.div_ceil(u64::from(PAGE_SIZE));
         let mut record = FileIdentity::default().to_record();
         record.page_count = u32::try_from(page_count).unwrap_or(u32::MAX);
-        record.data_page = data_page;
+        record.data_page = seen.map_or(0, |seen| seen.data_page);
+        record.turns = seen.map_or(Turns::default(), |seen| seen.turns).bytes();
+        let pages = seen.map_or(Bitmap::new(&[], 0), |seen| seen.pages);
         self.entry(record, b"", pages, old)
     }
 
@@ -402,6 +407,7 @@ impl<'o, 'r> Recorded<'o, 'r> {
         let mut record = seen.identity.to_record();
         record.kind = FILE_BY_PATH;
         record.data_page = seen.data_page;
+        record.turns = seen.turns.bytes();
         record.flags = if seen.is_read { FILE_READ } else { 0 };
         let old = found.filter(|file| file.is_same_file(&record));
         if let Some(old) = old.filter(|_| record.build_id_len == 0) {
@@ -445,6 +451,15 @@ impl<'o, 'r> Recorded<'o, 'r> {
         old: Option<File<'e>>,
     ) -> Entry<'e> {
         let planes = self.plane_count();
+        // What was read ahead has no turn of its own: the one that was seen first counts.
+        let are_new = Turns::from_bytes(record.turns).are_known();
+        let stays = |old: &File<'_>| {
+            old.turns().are_known() && (!are_new || self.run.merge != Merge::Replace)
+        };
+        let turns = match &old {
+            Some(old) if stays(old) => old.record.turns,
+            _ => record.turns,
+        };
         // A start that only read the file, or ended early, does not know.
         let data_page = match (record.data_page, &old) {
             (0, Some(old)) => old.record.data_page,
@@ -455,6 +470,7 @@ impl<'o, 'r> Recorded<'o, 'r> {
                 // At most `MAX_PLANES`.
                 plane_count: u16::try_from(planes).unwrap_or(u16::MAX),
                 data_page,
+                turns,
                 ..record
             },
             path,
@@ -686,9 +702,7 @@ where
     fn next(&mut self) -> Option<Entry<'e>> {
         if core::mem::take(&mut self.executable) {
             let own = self.all.clone().find(|seen| seen.path.is_empty());
-            let pages = own.map_or(Bitmap::new(&[], 0), |seen| seen.pages);
-            let data_page = own.map_or(0, |seen| seen.data_page);
-            return Some(self.recorded.executable(pages, data_page));
+            return Some(self.recorded.executable(own.as_ref()));
         }
         if self.recorded.keeps_order() {
             return self.next_kept().or_else(|| self.next_seen());

@@ -4,9 +4,15 @@
 
 use core::ops::Range;
 
-use super::super::format::bitmap::{
-    Bitmap,
-    Runs, //
+use super::super::format::{
+    bitmap::{
+        Bitmap,
+        Runs, //
+    },
+    turns::{
+        Ranges,
+        Turns, //
+    },
 };
 
 /// What of a file is asked for.
@@ -18,19 +24,47 @@ pub enum Part {
     Data,
     /// What follows this page in that order: what is left.
     From(u64),
+    /// What has this turn, from this page on.
+    Turn(u8, u64),
 }
 
 /// The pages of a file, in the order in which they are asked for: from `data_page` on, which is what
 /// a loader writes to before anything of the file runs, and then what lies before it. A file whose
-/// `data_page` is 0 has no data.
-pub fn in_order(pages: u64, data_page: u64, part: Part) -> [Range<u64>; 2] {
+/// `data_page` is 0 has no data. What has a turn is asked for from its beginning.
+pub fn in_order(pages: u64, data_page: u64, turns: &Turns, part: Part) -> InOrder<'_> {
     let data = data_page.min(pages);
     match part {
-        Part::All => [data..pages, 0..data],
-        Part::Data if data == 0 => [0..0, 0..0],
-        Part::Data => [data..pages, 0..0],
-        Part::From(page) if page >= data => [page.min(pages)..pages, 0..data],
-        Part::From(page) => [page..data, pages..pages],
+        Part::All => InOrder::Ranges([data..pages, 0..data].into_iter()),
+        Part::Data if data == 0 => InOrder::Ranges([0..0, 0..0].into_iter()),
+        Part::Data => InOrder::Ranges([data..pages, 0..0].into_iter()),
+        Part::From(page) if page >= data => {
+            InOrder::Ranges([page.min(pages)..pages, 0..data].into_iter())
+        }
+        Part::From(page) => InOrder::Ranges([page..data, pages..pages].into_iter()),
+        Part::Turn(turn, page) => InOrder::Turn(turns.ranges(turn, pages), page),
+    }
+}
+
+/// Iterator of [`in_order`].
+#[derive(Clone, Debug)]
+pub enum InOrder<'a> {
+    /// These.
+    Ranges(core::array::IntoIter<Range<u64>, 2>),
+    /// What of these lies behind a page.
+    Turn(Ranges<'a>, u64),
+}
+
+impl Iterator for InOrder<'_> {
+    type Item = Range<u64>;
+
+    fn next(&mut self) -> Option<Range<u64>> {
+        match self {
+            Self::Ranges(ranges) => ranges.next(),
+            Self::Turn(ranges, from) => {
+                let range = ranges.next()?;
+                Some(range.start.max(*from).min(range.end)..range.end)
+            }
+        }
     }
 }
 

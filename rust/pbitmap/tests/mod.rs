@@ -25,5 +25,6 @@ mod plan;
 mod profile;
 mod sample;
 mod slot;
+mod turns;
 mod update;
 mod window;

@@ -3,9 +3,12 @@
 //! Tests of [`policy::plan`](super::super::policy::plan).
 
 use super::super::{
-    format::bitmap::{
-        set_range,
-        Bitmap, //
+    format::{
+        bitmap::{
+            set_range,
+            Bitmap, //
+        },
+        turns::Turns, //
     },
     policy::plan::{
         in_order,
@@ -15,6 +18,8 @@ use super::super::{
         Run, //
     },
 };
+
+use core::ops::Range;
 
 /// No limit but those that a test sets.
 const FREE: Limits = Limits {
@@ -29,6 +34,13 @@ fn run(first: u64, pages: u32, wanted: u32) -> Option<Run> {
         pages,
         wanted,
     })
+}
+
+/// The two ranges of a file without turns.
+fn order(pages: u64, data_page: u64, part: Part) -> [Range<u64>; 2] {
+    let turns = Turns::default();
+    let mut ranges = in_order(pages, data_page, &turns, part);
+    [(); 2].map(|()| ranges.next().unwrap_or(0..0))
 }
 
 /// Pages 2, 3, then a hole of 4, then 8, then a hole of 56, then 65 to 199.
@@ -46,32 +58,46 @@ mod tests {
 
     #[test]
     fn data_comes_first() {
-        assert_eq!(in_order(100, 0, Part::All), [0..100, 0..0]);
-        assert_eq!(in_order(100, 70, Part::All), [70..100, 0..70]);
+        assert_eq!(order(100, 0, Part::All), [0..100, 0..0]);
+        assert_eq!(order(100, 70, Part::All), [70..100, 0..70]);
         // As far as the file goes, whatever is stored.
-        assert_eq!(in_order(100, 100, Part::All), [100..100, 0..100]);
-        assert_eq!(in_order(100, u64::MAX, Part::All), [100..100, 0..100]);
-        assert_eq!(in_order(0, 7, Part::All), [0..0, 0..0]);
+        assert_eq!(order(100, 100, Part::All), [100..100, 0..100]);
+        assert_eq!(order(100, u64::MAX, Part::All), [100..100, 0..100]);
+        assert_eq!(order(0, 7, Part::All), [0..0, 0..0]);
     }
 
     #[test]
     fn data_and_what_is_left_are_all() {
-        assert_eq!(in_order(100, 70, Part::Data), [70..100, 0..0]);
-        assert_eq!(in_order(100, 70, Part::From(0)), [0..70, 100..100]);
-        assert_eq!(in_order(100, 0, Part::Data), [0..0, 0..0]);
-        assert_eq!(in_order(100, 0, Part::From(0)), [0..100, 0..0]);
-        assert_eq!(in_order(100, u64::MAX, Part::Data), [100..100, 0..0]);
-        assert_eq!(in_order(100, u64::MAX, Part::From(0)), [0..100, 100..100]);
+        assert_eq!(order(100, 70, Part::Data), [70..100, 0..0]);
+        assert_eq!(order(100, 70, Part::From(0)), [0..70, 100..100]);
+        assert_eq!(order(100, 0, Part::Data), [0..0, 0..0]);
+        assert_eq!(order(100, 0, Part::From(0)), [0..100, 0..0]);
+        assert_eq!(order(100, u64::MAX, Part::Data), [100..100, 0..0]);
+        assert_eq!(order(100, u64::MAX, Part::From(0)), [0..100, 100..100]);
     }
 
     #[test]
     fn the_rest_is_what_comes_later_in_that_order() {
-        assert_eq!(in_order(100, 70, Part::From(70)), [70..100, 0..70]);
-        assert_eq!(in_order(100, 70, Part::From(90)), [90..100, 0..70]);
-        assert_eq!(in_order(100, 70, Part::From(0)), [0..70, 100..100]);
-        assert_eq!(in_order(100, 70, Part::From(69)), [69..70, 100..100]);
-        assert_eq!(in_order(100, 0, Part::From(30)), [30..100, 0..0]);
-        assert_eq!(in_order(100, 70, Part::From(u64::MAX)), [100..100, 0..70]);
+        assert_eq!(order(100, 70, Part::From(70)), [70..100, 0..70]);
+        assert_eq!(order(100, 70, Part::From(90)), [90..100, 0..70]);
+        assert_eq!(order(100, 70, Part::From(0)), [0..70, 100..100]);
+        assert_eq!(order(100, 70, Part::From(69)), [69..70, 100..100]);
+        assert_eq!(order(100, 0, Part::From(30)), [30..100, 0..0]);
+        assert_eq!(order(100, 70, Part::From(u64::MAX)), [100..100, 0..70]);
+    }
+
+    #[test]
+    fn what_has_a_turn_comes_with_it() {
+        let mut turns = Turns::new(92);
+        turns.set(3, 0);
+        turns.set(5, 0);
+        let mut ranges = in_order(92, 70, &turns, Part::Turn(0, 0));
+        assert_eq!([ranges.next(), ranges.next()], [Some(3..4), Some(5..6)]);
+        assert_eq!(ranges.next(), None);
+        let mut ranges = in_order(92, 70, &turns, Part::Turn(3, 50));
+        assert_eq!(ranges.next(), Some(3..3));
+        assert_eq!(ranges.next(), Some(5..5));
+        assert_eq!(ranges.next(), Some(50..92));
     }
 
     #[test]

@@ -36,6 +36,7 @@ use super::super::{
             Slot,
             SlotHeader, //
         },
+        turns::Turns,
         update::{
             is_stored,
             update,
@@ -336,6 +337,7 @@ pub(super) fn seen<'a>(path: &'a [u8], pages: &'a [u8]) -> Seen<'a> {
         },
         pages: Bitmap::new(pages, usize::MAX),
         data_page: 0,
+        turns: Turns::default(),
         is_read: false,
     }
 }

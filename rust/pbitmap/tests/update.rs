@@ -26,6 +26,7 @@ use super::{
                 Slot,
                 SlotHeader, //
             },
+            turns::Turns,
             update::{
                 update,
                 Key,
@@ -473,7 +474,7 @@ mod tests {
         let slot = store.slot()?;
         let own = slot.executable(&vi).ok_or(Error::BadRecord)?;
         assert_eq!(own.record.flags, 0x44);
-        assert_eq!(own.record.reserved[12], 0x43);
+        assert_eq!(own.record.turns[12], 0x43);
         assert_eq!(own.plane(1).map(|plane| plane.count()), Some(2));
         let lib = slot.find(&vi, FILE_BY_PATH, b"/a", 0);
         let lib = lib.ok_or(Error::BadRecord)?;
@@ -508,6 +509,42 @@ mod tests {
         other.identity.size = 9;
         let _ = store.update(&AGE, &[data(own, 7), other])?;
         assert_eq!(pages(&store)?, [7, 0]);
+        Ok(())
+    }
+
+    #[test]
+    fn the_turns_of_the_start_that_showed_them_are_kept() -> Result {
+        let mut store = Store::new(2, 4)?;
+        let at = |seen: Seen<'static>, byte| Seen {
+            turns: Turns::from_bytes([byte; 24]),
+            ..seen
+        };
+        let (own, lib) = (seen(b"", &[1]), seen(b"/a", &[1]));
+        let turns = |store: &Store| -> Result<[u8; 2]> {
+            let slot = store.slot()?;
+            let profile = slot.default_profile().ok_or(Error::BadRecord)?;
+            let mut turns = slot.files(&profile).map(|file| file.record.turns[7]);
+            Ok([(); 2].map(|()| turns.next().unwrap_or(0)))
+        };
+        let _ = store.update(&AGE, &[own, lib])?;
+        assert_eq!(turns(&store)?, [0, 0]);
+        let _ = store.update(&AGE, &[at(own, 1), at(lib, 2)])?;
+        assert_eq!(turns(&store)?, [1, 2]);
+        // Who saw none, did not look, or did not need the file, changes nothing.
+        let _ = store.update(&AGE, &[own, at(lib, 3)])?;
+        let _ = store.update(&AGE, &[at(own, 3)])?;
+        assert_eq!(turns(&store)?, [1, 2]);
+        // A new beginning does.
+        let replace = Run {
+            merge: Merge::Replace,
+            ..AGE
+        };
+        let _ = store.update(&replace, &[at(own, 4), lib])?;
+        assert_eq!(turns(&store)?, [4, 2]);
+        let mut other = lib;
+        other.identity.size = 9;
+        let _ = store.update(&AGE, &[own, at(other, 5)])?;
+        assert_eq!(turns(&store)?, [4, 5]);
         Ok(())
     }
 

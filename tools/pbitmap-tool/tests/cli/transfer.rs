@@ -14,6 +14,7 @@ use pbitmap_core::{
         bitmap::Bitmap,
         layout::{FILE_BY_PATH, PROFILE_BY_NAME},
         slot::{choose, BuildId, FileIdentity, Identity},
+        turns::Turns,
         update::{Key, Run, Seen},
     },
     policy::merge::Merge,
@@ -353,6 +354,7 @@ fn libraries_are_told_by_their_build() {
         pages: Bitmap::new(&pages, 8),
         data_page: 3,
         is_read: false,
+        turns: Turns::from_bytes([1; 24]),
     };
     let other = BuildId::new(b"another build");
     let same_time = (1_234_567, 890);
@@ -389,6 +391,7 @@ fn libraries_are_told_by_their_build() {
             .filter(|file| file.record.kind == FILE_BY_PATH)
             .map(|file| {
                 assert_eq!(file.record.data_page, 3, "the same pages, wherever it is");
+                assert_eq!(file.turns(), Turns::from_bytes([1; 24]), "at the same time");
                 (
                     String::from_utf8(file.path().to_vec()).unwrap(),
                     file.identity(),

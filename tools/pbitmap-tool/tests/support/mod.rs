@@ -11,6 +11,7 @@ use pbitmap_core::{
         bitmap::{self, Bitmap},
         elf::{ProgramHeader, RawHeader, SectionHeader, EM_X86_64, ET_EXEC, PT_GNU_STACK, PT_LOAD},
         slot::{self, FileIdentity, Identity, Slot},
+        turns::Turns,
         update::{update, Key, Run, Seen},
     },
     policy::merge::Merge,
@@ -306,6 +307,7 @@ fn with_seen<R>(files: &[(&str, &[usize])], then: impl FnOnce(&[Seen<'_>]) -> R)
             },
             pages: Bitmap::new(bitmap, 4096),
             data_page: 0,
+            turns: Turns::default(),
             is_read: false,
         })
         .collect();
