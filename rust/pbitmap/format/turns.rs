@@ -70,18 +70,20 @@ impl Turns {
 
     /// The turn of a part.
     pub fn turn(&self, part: usize) -> u8 {
-        let byte = self.0.get((part / 4).saturating_add(1));
-        match byte {
-            Some(byte) => (byte >> (part % 4 * 2)) % TURNS,
+        let (index, at) = place(part);
+        match self.0.get(index) {
+            Some(byte) => byte.checked_shr(at).unwrap_or(0) % TURNS,
             None => TURNS - 1,
         }
     }
 
     /// Gives a part its turn.
     pub fn set(&mut self, part: usize, turn: u8) {
-        if let Some(byte) = self.0.get_mut((part / 4).saturating_add(1)) {
-            let at = part % 4 * 2;
-            *byte = *byte & !(3 << at) | (turn % TURNS) << at;
+        let (index, at) = place(part);
+        if let Some(byte) = self.0.get_mut(index) {
+            let others = !3u8.checked_shl(at).unwrap_or(0);
+            let own = (turn % TURNS).checked_shl(at).unwrap_or(0);
+            *byte = (*byte & others) | own;
         }
     }
 
@@ -94,6 +96,12 @@ impl Turns {
             part: 0,
         }
     }
+}
+
+/// The byte that a part is in, and at which bit.
+const fn place(part: usize) -> (usize, u32) {
+    let at = (part % 4).saturating_mul(2);
+    ((part / 4).saturating_add(1), at as u32)
 }
 
 /// Iterator of [`Turns::ranges`].

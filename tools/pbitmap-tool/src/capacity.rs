@@ -152,6 +152,7 @@ fn needed(image: &Image, libraries: &Libraries, modes: &Modes) -> u64 {
         false => libraries
             .found
             .iter()
+            .chain(&libraries.beside)
             .map(|library| file(library.pages))
             .fold(MORE_FILES * record, u64::saturating_add),
     };

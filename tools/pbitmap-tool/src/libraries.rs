@@ -19,7 +19,7 @@ use object::{
     LittleEndian, ReadCache, ReadRef,
 };
 use pbitmap_core::format::{elf::EM_X86_64, MAX_FILES};
-use rustix::fs::{Mode, OFlags, ResolveFlags};
+use rustix::fs::{Dir, Mode, OFlags, ResolveFlags};
 
 use crate::{
     inspect::pages_of,
@@ -28,6 +28,9 @@ use crate::{
 
 /// Most bytes of the loader's cache that are read.
 const LONGEST_CACHE: u64 = 64 << 20;
+
+/// More shared objects than a program brings along are those of the system.
+const MOST_BESIDE: usize = 256;
 
 /// Directories that the loader searches last, the first two on Debian and its kin.
 const DIRECTORIES: [&str; 4] = ["/lib", "/usr/lib", "/lib64", "/usr/lib64"];
@@ -48,6 +51,9 @@ pub struct Libraries {
     pub found: Vec<Library>,
     /// The names of those that were not.
     pub missing: Vec<String>,
+    /// Shared objects in the folder of the program that it does not name. A program that has its own
+    /// lying beside it, as browsers and office suites do, loads them later.
+    pub beside: Vec<Library>,
 }
 
 impl Libraries {
@@ -86,6 +92,11 @@ impl Libraries {
                 }
             }
         }
+        let beside = program.parent().map(|folder| root.shared_objects(folder));
+        let beside = beside.unwrap_or_default().into_iter();
+        libraries.beside = beside
+            .filter_map(|(id, library)| files.insert(id).then_some(library))
+            .collect();
         libraries
     }
 
@@ -150,6 +161,41 @@ impl Root {
             true => Ok(file),
             false => Err(io::ErrorKind::InvalidInput.into()),
         }
+    }
+
+    /// The shared objects in a folder; none if there are more than [`MOST_BESIDE`].
+    fn shared_objects(&self, folder: &Path) -> Vec<((u64, u64), Library)> {
+        let Ok(entries) = self.list(folder) else {
+            return Vec::new();
+        };
+        let names = entries.filter_map(|entry| {
+            let name = entry.ok()?.file_name().to_bytes().to_owned();
+            let is_object = name.ends_with(b".so") || name.windows(4).any(|part| part == b".so.");
+            is_object.then_some(name)
+        });
+        let names: Vec<_> = names.take(MOST_BESIDE + 1).collect();
+        if names.len() > MOST_BESIDE {
+            return Vec::new();
+        }
+        let library = |name: Vec<u8>| {
+            let path = folder.join(OsStr::from_bytes(&name));
+            let metadata = self.open(&path).ok()?.metadata().ok()?;
+            let pages = pages_of(metadata.len());
+            Some(((metadata.dev(), metadata.ino()), Library { path, pages }))
+        };
+        names.into_iter().filter_map(library).collect()
+    }
+
+    fn list(&self, folder: &Path) -> rustix::io::Result<Dir> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let opened = match &self.directory {
+            None => rustix::fs::open(folder, flags, Mode::empty())?,
+            Some(directory) => {
+                let inside = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+                rustix::fs::openat2(directory, folder, flags, Mode::empty(), inside)?
+            }
+        };
+        Dir::new(opened)
     }
 
     fn ld_cache(&self) -> LdCache {

@@ -180,6 +180,50 @@ fn libraries_of_this_system() {
     assert!(!printed.contains("libraries"), "{printed}");
 }
 
+/// What a program has in its own folder it loads sooner or later.
+#[test]
+fn shared_objects_beside_the_program() {
+    let world = World::new();
+    let path = world.compile("program", &[]);
+    let root = Root::new(None).unwrap();
+    let data = fs::read(&path).unwrap();
+    let beside = || {
+        let mut beside = Libraries::of(&*data, &path, &root).beside;
+        beside.sort_by(|one, other| one.path.cmp(&other.path));
+        beside
+            .into_iter()
+            .map(|library| (library.path, library.pages))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(beside(), []);
+    let add = |name: &str, pages: u64| {
+        let file = fs::File::create(path.with_file_name(name)).unwrap();
+        file.set_len(4096 * pages).unwrap();
+        (path.with_file_name(name), pages)
+    };
+    let big = add("libbig.so", 60_000);
+    let versioned = add("libplugin.so.7.1", 3);
+    add("library.sort", 5);
+    fs::create_dir(path.with_file_name("folder.so")).unwrap();
+    symlink("libbig.so", path.with_file_name("same.so")).unwrap();
+    let names = beside();
+    assert_eq!(names.len(), 2, "{names:?}");
+    assert!(names.contains(&versioned), "{names:?}");
+    assert!(names.iter().any(|(_, pages)| *pages == big.1), "{names:?}");
+    good(&path, &["annotate"]);
+    let with = shown(&path)["slot_size"].as_u64().unwrap();
+    fs::remove_file(path.with_file_name("libbig.so")).unwrap();
+    good(&path, &["annotate", "--force"]);
+    let without = shown(&path)["slot_size"].as_u64().unwrap();
+    // Four recordings of two profiles, a bit a page.
+    assert!(with > without + 60_000, "{with} {without}");
+    // So many are the system's.
+    for index in 0..260 {
+        add(&format!("lib{index}.so"), 1);
+    }
+    assert_eq!(beside(), []);
+}
+
 /// A system for another machine, or a container, below a directory: what its libraries are called
 /// there has nothing to do with this system, and no link of it leads out.
 #[test]
