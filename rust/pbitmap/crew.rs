@@ -208,10 +208,14 @@ impl Left {
     }
 }
 
+/// A file of no more runs is asked for at once by exec, whatever its turns: a crew comes late for it.
+const FEW_RUNS: usize = 64;
+
 /// What of a file exec asks for itself. A device that serves in turns gets all in the order in which
 /// it lies.
 fn first_part(known: &Known, may_wait: bool) -> Part {
-    match known.has_turns() && !may_wait {
+    let is_small = || known.wanted().runs().nth(FEW_RUNS).is_none();
+    match known.has_turns() && !may_wait && !is_small() {
         true => Part::Turn(0, 0),
         false => Part::All,
     }
