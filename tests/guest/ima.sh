@@ -43,7 +43,7 @@ mark
 "$WORK/appraised/small" t:0-3
 settle
 is 'without a policy: writes' 2 "$(delta writes)"
-sign() { setfattr -n security.ima -v "0x0404$(sha256sum <"$1" | cut -c1-64)" "$1"; }
+sign() { setfattr -n security.ima -v "0x0402$(sha1sum <"$1" | cut -c1-40)" "$1"; } # (SHA-1, which every kernel with IMA knows)
 sign "$WORK/appraised/small"
 refused 'a hash, without a policy' "$WORK/appraised/small"
 
