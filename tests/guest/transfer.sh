@@ -86,7 +86,8 @@ use() {
 	is "$name: status there" 0 "$status"
 	is "$name: attribute used" 1 "$(delta used_attribute)"
 	is "$name: libraries that are refused" 0 "$(delta 'refused_library*')"
-	at_most "$name: major faults of the first start" 8 "$majflt"
+	# (of more than 1,100; the program may be first where its later turns are)
+	at_most "$name: major faults of the first start" 20 "$majflt"
 	note "$(grown)"
 	for _ in 1 2 3 4; do
 		starts -r "$MNT" -- "$@"
@@ -98,7 +99,7 @@ use() {
 	chroot "$MNT" /usr/bin/true
 	starts -r "$MNT" -- "$@"
 	settle
-	at_most "$name: major faults when it has recorded itself" 8 "$majflt"
+	at_most "$name: major faults when it has recorded itself" 20 "$majflt"
 }
 
 python=$(realpath /usr/bin/python3)

@@ -1,0 +1,58 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# What a program needs first is read first, wherever it lies in the file, if the
+# device takes many requests at once. A disk that turns is asked in the order of
+# the pages.
+#
+# needs: module tool
+# smp: 1
+# mem: 1G
+# timeout: 60
+
+. "$(dirname "$0")/lib.sh"
+
+T=/sys/kernel/tracing
+ADDED=filemap/mm_filemap_add_to_page_cache
+# The upper half of the file comes first, in many runs.
+work=(t:1500-2300/8 t:100-900/8 sum)
+
+# first_half FILE - of the pages of a cold start that are read first, half of all, how many in
+# a hundred lie in the upper half of what is read
+first_half() {
+	local inode
+	inode=$(printf '%x' "$(stat -c %i "$1")")
+	cold
+	echo >$T/trace
+	echo 1 >$T/events/$ADDED/enable
+	"$1" "${work[@]}" >/dev/null
+	echo 0 >$T/events/$ADDED/enable
+	settle
+	sed -n "s/.*: dev .* ino $inode .*ofs=\([0-9]*\) .*/\1/p" $T/trace |
+		awk '{ at[NR] = $1; if ($1 > most) most = $1 }
+			END { for (i = 1; i <= NR / 2; i++) upper += at[i] > most / 2
+				print int(upper * 100 / (int(NR / 2) + !NR)) }'
+}
+
+module_load
+scratch_mount
+like_an_ssd
+put_program pages
+file=$MNT/pages
+"$file" "${work[@]}" >/dev/null
+settle
+at_least 'many requests at once: of the first half, per cent needed first' 75 "$(first_half "$file")"
+at_least 'and again' 75 "$(first_half "$file")"
+
+# Stored with the file, wherever the bitmap is.
+put_program pages
+annotate --force --store=xattr "$file"
+"$file" "${work[@]}" >/dev/null
+settle
+at_least 'the bitmap in an attribute: per cent' 75 "$(first_half "$file")"
+
+queue=/sys/block/$(basename "$SCRATCH_DEV")/queue
+put_back "$queue/nr_requests"
+echo 1 >"$queue/rotational"
+echo 4 >"$queue/nr_requests" || broken "$queue/nr_requests"
+at_most 'a disk that turns: of the first half, per cent needed first' 40 "$(first_half "$file")"
