@@ -255,9 +255,12 @@ pub(crate) fn capture(
             file.pages = Pages::empty(0)?;
         }
     }
-    let order = match faults {
-        Some(faults) => Some(order_of(faults, &areas, &found, &read.files)?),
-        None => None,
+    let (order, firsts) = match faults {
+        Some(faults) => {
+            let (order, firsts) = order_of(faults, &areas, &found, &read.files)?;
+            (Some(order), firsts)
+        }
+        None => (None, KVVec::new()),
     };
     let mut turn = 0;
     for (index, file) in found.iter_mut().enumerate() {
@@ -294,10 +297,8 @@ pub(crate) fn capture(
                 identity.build_id = BuildId::new(id);
             }
         }
-        let turns = match &order {
-            Some((order, firsts)) => firsts.get(index).map_or(Turns::default(), |firsts| {
-                order.turns(firsts, file.pages.bitmap())
-            }),
+        let turns = match order.as_ref().zip(firsts.get(index)) {
+            Some((order, firsts)) => order.turns(firsts, file.pages.bitmap())?,
             None => Turns::default(),
         };
         let touched = Touched {
@@ -337,7 +338,7 @@ pub(crate) fn capture(
         }
         let file = KBox::into_inner(file);
         let turns = match &order {
-            Some((order, _)) => order.turns_of_read(file.clock, file.pages.bitmap()),
+            Some(order) => order.turns_of_read(file.clock, file.pages.bitmap()),
             None => Turns::default(),
         };
         let touched = Touched {

@@ -330,7 +330,7 @@ pub(crate) fn prefetch(launch: &Arc<Launch>, executable: &File, pool: &Pool) -> 
         } else if known.path().is_none() {
             prefetch::run(executable, &known.wish(part), &mut budget)
         } else {
-            match read_inline(launch, known, &mut walk, may_wait, &mut budget) {
+            match read_inline(launch, known, part, &mut walk, may_wait, &mut budget) {
                 Inline::Asked(outcome) => outcome,
                 Inline::Cached(pages) => {
                     launch.count(pages, 0);
@@ -389,7 +389,7 @@ fn read_metadata(known: &Known, executable: &File, part: Part, budget: &mut Budg
 enum Inline {
     /// So many pages, all, were in memory.
     Cached(u64),
-    /// The [`first_part`] was asked for.
+    /// The part was asked for.
     Asked(Outcome),
     /// Nothing can be read of it.
     Refused,
@@ -397,10 +397,11 @@ enum Inline {
     Later,
 }
 
-/// Reads what need not be waited for.
+/// Reads a part of what need not be waited for.
 fn read_inline(
     launch: &Launch,
     known: &Known,
+    part: Part,
     walk: &mut Walk<'_>,
     may_wait: bool,
     budget: &mut Budget,
@@ -430,10 +431,7 @@ fn read_inline(
                 _ => found.open_to_read_ahead(&launch.user).ok(),
             };
             match opened {
-                Some(file) => {
-                    let wish = known.wish(first_part(known, may_wait));
-                    Inline::Asked(prefetch::run(&file, &wish, budget))
-                }
+                Some(file) => Inline::Asked(prefetch::run(&file, &known.wish(part), budget)),
                 None => Inline::Later,
             }
         }

@@ -168,43 +168,25 @@ impl Order {
     }
 
     /// When the parts of a file are needed: as half of their pages are.
-    pub(crate) fn turns(&self, firsts: &Firsts, pages: Bitmap<'_>) -> Turns {
+    pub(crate) fn turns(&self, firsts: &Firsts, pages: Bitmap<'_>) -> Result<Turns> {
         let mut turns = Turns::new(pages.used_words().saturating_mul(64) as u64);
-        let mut part = 0;
-        let mut counts = [0u32; TURNS as usize];
-        // A part without pages goes with the one before it, which takes less room.
-        let mut last = TURNS - 1;
-        let mut end = |turns: &mut Turns, part: usize, counts: &mut [u32; TURNS as usize]| {
-            let half = counts.iter().sum::<u32>().div_ceil(2);
-            let mut sum = 0u32;
-            for (turn, count) in counts.iter_mut().enumerate() {
-                if half != 0 && sum < half {
-                    last = turn as u8;
-                }
-                sum = sum.saturating_add(core::mem::take(count));
-            }
-            turns.set(part, last);
-        };
-        firsts.each(pages, |clock, index, mut set| {
+        let mut counts = KVec::from_elem([0u32; TURNS as usize], PARTS, GFP_KERNEL)?;
+        firsts.each(pages, |clock, index, set| {
             let turn = usize::from(self.turn(clock));
-            while set != 0 {
-                let page = index as u64 * AROUND + u64::from(set.trailing_zeros());
-                set &= set - 1;
-                let of = turns.part_of(page);
-                while part < of {
-                    end(&mut turns, part, &mut counts);
-                    part += 1;
-                }
-                if let Some(count) = counts.get_mut(turn) {
-                    *count = count.saturating_add(1);
+            for bit in 0..AROUND {
+                let part = turns.part_of(index as u64 * AROUND + bit);
+                if let Some(count) = counts.get_mut(part).and_then(|part| part.get_mut(turn)) {
+                    *count = count.saturating_add(u32::from(set >> bit & 1 != 0));
                 }
             }
         });
-        while part < PARTS {
-            end(&mut turns, part, &mut counts);
-            part += 1;
+        // A part without pages goes with the one before it, which takes less room.
+        let mut last = TURNS - 1;
+        for (part, counts) in counts.iter().enumerate() {
+            last = median(counts).unwrap_or(last);
+            turns.set(part, last);
         }
-        turns
+        Ok(turns)
     }
 
     /// The same of a file that was read from `clock` on.
@@ -216,4 +198,15 @@ impl Order {
         }
         turns
     }
+}
+
+/// The turn in which half of these pages are needed; [`None`] if there are none.
+fn median(counts: &[u32; TURNS as usize]) -> Option<u8> {
+    let half = counts.iter().sum::<u32>().div_ceil(2);
+    let mut sum = 0u32;
+    let turn = counts.iter().position(|count| {
+        sum = sum.saturating_add(*count);
+        half != 0 && sum >= half
+    });
+    turn.map(|turn| turn as u8)
 }

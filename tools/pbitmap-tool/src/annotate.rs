@@ -82,7 +82,8 @@ pub struct Options {
     pub planes: Option<u16>,
 
     /// Bytes for each of the two slots, such as 64K: at most 1M, rounded up to whole pages. Without
-    /// this: enough for all pages of the program and of its libraries, and for some files more
+    /// this: enough for all pages of the program, of its libraries and of the shared objects beside
+    /// it, and for some files more
     #[arg(long, value_name = "BYTES", value_parser = parse_slot_size, alias = "capacity")]
     pub slot_size: Option<u32>,
 

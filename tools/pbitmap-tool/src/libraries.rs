@@ -9,6 +9,7 @@ use std::{
     ffi::OsStr,
     fs::File,
     io::{self, Read as _},
+    os::fd::OwnedFd,
     os::unix::{ffi::OsStrExt as _, fs::MetadataExt as _},
     path::{Path, PathBuf},
 };
@@ -150,22 +151,28 @@ impl Root {
     /// Opens a regular file below the root. Symbolic links, absolute ones too, do not lead out.
     pub fn open(&self, path: &Path) -> io::Result<File> {
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
-        let file: File = match &self.directory {
-            None => rustix::fs::open(path, flags, Mode::empty())?.into(),
-            Some(directory) => {
-                let inside = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-                rustix::fs::openat2(directory, path, flags, Mode::empty(), inside)?.into()
-            }
-        };
+        let file = File::from(self.open_with(path, flags)?);
         match file.metadata()?.is_file() {
             true => Ok(file),
             false => Err(io::ErrorKind::InvalidInput.into()),
         }
     }
 
+    /// Opens whatever is there below the root.
+    fn open_with(&self, path: &Path, flags: OFlags) -> rustix::io::Result<OwnedFd> {
+        match &self.directory {
+            None => rustix::fs::open(path, flags, Mode::empty()),
+            Some(directory) => {
+                let inside = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+                rustix::fs::openat2(directory, path, flags, Mode::empty(), inside)
+            }
+        }
+    }
+
     /// The shared objects in a folder; none if there are more than [`MOST_BESIDE`].
     fn shared_objects(&self, folder: &Path) -> Vec<((u64, u64), Library)> {
-        let Ok(entries) = self.list(folder) else {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let Ok(entries) = self.open_with(folder, flags).and_then(Dir::new) else {
             return Vec::new();
         };
         let names = entries.filter_map(|entry| {
@@ -184,18 +191,6 @@ impl Root {
             Some(((metadata.dev(), metadata.ino()), Library { path, pages }))
         };
         names.into_iter().filter_map(library).collect()
-    }
-
-    fn list(&self, folder: &Path) -> rustix::io::Result<Dir> {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let opened = match &self.directory {
-            None => rustix::fs::open(folder, flags, Mode::empty())?,
-            Some(directory) => {
-                let inside = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-                rustix::fs::openat2(directory, folder, flags, Mode::empty(), inside)?
-            }
-        };
-        Dir::new(opened)
     }
 
     fn ld_cache(&self) -> LdCache {
