@@ -249,10 +249,16 @@ pub(crate) fn capture(
         let mapped = found
             .iter_mut()
             .find(|mapped| mapped.inode.identity() == file.inode);
-        if let Some(mapped) = mapped {
-            mapped.pages.add_all(&file.pages);
-            mapped.turn = index.saturating_add(1);
-            file.pages = Pages::empty(0)?;
+        match mapped {
+            Some(mapped) => {
+                mapped.pages.add_all(&file.pages);
+                mapped.turn = index.saturating_add(1);
+                file.pages = Pages::empty(0)?;
+            }
+            None => {
+                let ReadFile { pages, faulted, .. } = &mut **file;
+                pages.add_all(faulted);
+            }
         }
     }
     let (order, firsts) = match faults {

@@ -74,26 +74,30 @@ impl Mapper {
     }
 
     /// Follows up a fault at `address` of current, which runs in `space`. If faults were `missed`,
-    /// pages that are not known may have been touched.
-    pub(crate) fn faulted(&self, space: &Space<'_>, launch: &Launch, address: usize, missed: bool) {
+    /// pages that are not known may have been touched. Says what of a file is mapped there.
+    pub(crate) fn faulted(
+        &self,
+        space: &Space<'_>,
+        launch: &Launch,
+        address: usize,
+        missed: bool,
+    ) -> Option<Area> {
         // Who maps something at this moment has the next fault soon.
-        let Some(locked) = space.try_lock() else {
-            return;
-        };
-        let Some(area) = locked.area_at(address).filter(Area::is_mappable) else {
-            return;
-        };
+        let locked = space.try_lock()?;
+        let area = locked.area_at(address).filter(Area::is_mappable)?;
         let region = Region::of(address);
         let mut regions = self.regions.lock();
-        let Some(known) = regions.get(region) else {
-            return;
-        };
-        locked.settle(&area, region, Some(address), known, !missed);
-        if sysctl::early_fault() != 0 {
-            if let Some(file) = launch.file(&Inode::of(area.file())) {
+        if let Some(known) = regions.get(region) {
+            locked.settle(&area, region, Some(address), known, !missed);
+            // Of what will not be mapped in the end faults are all that is seen.
+            let file = launch
+                .file(&Inode::of(area.file()))
+                .filter(|file| sysctl::early_fault() != 0 && !file.is_read());
+            if let Some(file) = file {
                 map_region(&locked, &area, file, region, known, missed);
             }
         }
+        Some(area)
     }
 
     /// Maps the recorded pages of all that is mapped in `space`, that of current.

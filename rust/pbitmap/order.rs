@@ -29,7 +29,7 @@ const MAX_FAULTS: usize = 16384;
 
 /// Pages that are told apart: what the kernel maps around a fault. A word of a bitmap is four times
 /// that.
-const AROUND: u64 = 16;
+pub(crate) const AROUND: u64 = 16;
 
 /// The addresses of the page faults of one start, in their order.
 #[pin_data]

@@ -7,6 +7,9 @@
 //! call, when it is still in the table of descriptors, and remembers its path. Reads of a known one
 //! set bits, at once. So a file that another thread closes meanwhile is missed.
 //!
+//! What a program maps, and unmaps before its page tables are read, as a compiler does with the
+//! metadata of libraries, is taken for read where it had page faults.
+//!
 //! # What is not recorded
 //!
 //! Files that were opened for writing too, or that are on a filesystem whose files are not read
@@ -32,6 +35,7 @@ use super::{
         MAX_PATH, //
     },
     launch,
+    order::AROUND,
     pages::Pages,
     sys::{
         device,
@@ -51,9 +55,12 @@ use super::{
 };
 use kernel::{
     alloc::kvec::PushError,
-    fs::file::flags::{
-        O_ACCMODE,
-        O_RDONLY, //
+    fs::{
+        file::flags::{
+            O_ACCMODE,
+            O_RDONLY, //
+        },
+        File, //
     },
     prelude::*,
     sync::atomic::{
@@ -76,7 +83,7 @@ const MAX_READ: u64 = 2048;
 /// longer read comes by again for the rest.
 const MAX_AT_ONCE: u64 = 16384;
 
-/// A file that a program read.
+/// A file that a program read, or that it mapped.
 pub(crate) struct ReadFile {
     /// Which inode it is.
     pub(crate) inode: Identity,
@@ -86,6 +93,9 @@ pub(crate) struct ReadFile {
     pub(crate) identity: FileIdentity,
     /// Those that were read; none of a file that is not recorded.
     pub(crate) pages: Pages,
+    /// Those around its page faults. They count if nothing of it is mapped in the end: then the
+    /// page tables do not tell which of these were touched.
+    pub(crate) faulted: Pages,
     count: u64,
     /// When it was first read: the program's page faults until then.
     pub(crate) clock: u32,
@@ -97,6 +107,18 @@ impl ReadFile {
             let new = self.pages.add(read.first, read.pages.min(MAX_AT_ONCE));
             self.count = self.count.saturating_add(new);
         }
+    }
+
+    /// Adds what another thread noted.
+    fn merge(&mut self, other: &Self) {
+        self.pages.add_all(&other.pages);
+        self.count = self.count.saturating_add(other.count);
+        self.faulted.add_all(&other.faulted);
+    }
+
+    fn note_fault(&mut self, page: u64) {
+        let first = page.saturating_sub(page % AROUND);
+        self.faulted.add(first, AROUND);
     }
 }
 
@@ -175,10 +197,33 @@ impl Reads {
     /// Looks for the files of what was noted; to be called by a task that has them open.
     pub(crate) fn find_files(&self) {
         while let Some(read) = self.next_waiting() {
+            let Some(file) = file::open_in_current(&read.inode) else {
+                continue;
+            };
             // Without memory it is not recorded.
-            if let Ok(Some(file)) = find(&read.inode) {
-                self.add(file, &read);
+            if let Ok(mut file) = describe(read.inode, &file) {
+                file.note(&read);
+                self.add(file);
             }
+        }
+    }
+
+    /// Notes a page fault on a file that is mapped.
+    pub(crate) fn note_fault(&self, file: &File, page: u64) {
+        let inode = Inode::of(file).identity();
+        {
+            let mut state = self.state.lock();
+            if let Some(known) = state.file(inode) {
+                known.note_fault(page);
+                return;
+            }
+            if state.is_over || state.is_full() {
+                return;
+            }
+        }
+        if let Ok(mut file) = describe(inode, file) {
+            file.note_fault(page);
+            self.add(file);
         }
     }
 
@@ -192,13 +237,17 @@ impl Reads {
         }
     }
 
-    fn add(&self, mut file: KBox<ReadFile>, read: &Read) {
-        file.note(read);
+    fn add(&self, mut file: KBox<ReadFile>) {
         file.clock = self.clock.load(Relaxed);
         let mut state = self.state.lock();
-        let refused = match state.is_over || state.is_noted(read) {
-            true => Some(file),
-            false => {
+        let refused = match (state.is_over, state.file(file.inode)) {
+            (true, _) => Some(file),
+            // Another thread was faster.
+            (false, Some(known)) => {
+                known.merge(&file);
+                Some(file)
+            }
+            (false, None) => {
                 let pushed = state.files.push_within_capacity(file);
                 pushed.err().map(|PushError(file)| file)
             }
@@ -239,49 +288,53 @@ pub(crate) struct Taken {
 }
 
 impl State {
-    /// Notes `read` if its file is known.
-    fn is_noted(&mut self, read: &Read) -> bool {
+    fn file(&mut self, inode: Identity) -> Option<&mut ReadFile> {
         // Mostly it is the one that came last.
-        let known = self
-            .files
-            .iter_mut()
-            .rev()
-            .find(|file| file.inode == read.inode);
-        if let Some(file) = known {
+        let mut files = self.files.iter_mut().rev();
+        files
+            .find(|file| file.inode == inode)
+            .map(|file| &mut **file)
+    }
+
+    fn is_full(&self) -> bool {
+        self.files.len() >= MAX_FILES
+    }
+
+    /// Notes `read` if its file is known, or if there is no room for another one.
+    fn is_noted(&mut self, read: &Read) -> bool {
+        if let Some(file) = self.file(read.inode) {
             file.note(read);
             return true;
         }
-        self.files.len() >= MAX_FILES
+        self.is_full()
     }
 }
 
-/// The file with this inode, which current has open.
-fn find(inode: &Identity) -> Result<Option<KBox<ReadFile>>> {
-    let Some(file) = file::open_in_current(inode) else {
-        return Ok(None);
-    };
-    let now = Inode::of(&file);
+/// What there is to know of `file`, which current has open or mapped and whose inode this is.
+fn describe(inode: Identity, file: &File) -> Result<KBox<ReadFile>> {
+    let now = Inode::of(file);
     let mut path = KVec::new();
     let mut pages = 0;
     let is_wanted = file.flags() & O_ACCMODE == O_RDONLY
         && !now.is_unlinked()
         && !now.is_dax()
-        && crew::is_local(file::data_filesystem(&file));
+        && crew::is_local(file::data_filesystem(file));
     if is_wanted {
         let mut buffer = KVec::from_elem(0u8, MAX_PATH, GFP_KERNEL)?;
         let root = Path::root_of(kernel::current!());
-        if let Ok(name) = Path::of(&file).public_name(root.as_ref(), &mut buffer) {
+        if let Ok(name) = Path::of(file).public_name(root.as_ref(), &mut buffer) {
             path.extend_from_slice(name, GFP_KERNEL)?;
             pages = now.size().div_ceil(PAGE_SIZE as u64).min(MAX_PAGES);
         }
     }
-    let found = ReadFile {
-        inode: *inode,
+    let described = ReadFile {
+        inode,
         path,
         identity: launch::identity_of(&now),
         pages: Pages::empty(pages as usize)?,
+        faulted: Pages::empty(pages as usize)?,
         count: 0,
         clock: 0,
     };
-    Ok(Some(KBox::new(found, GFP_KERNEL)?))
+    Ok(KBox::new(described, GFP_KERNEL)?)
 }

@@ -342,7 +342,10 @@ impl Watcher for Recorder {
         if let Some(reads) = &self.reads {
             reads.tick();
         }
-        self.mapper.faulted(space, &self.launch, address, missed);
+        let area = self.mapper.faulted(space, &self.launch, address, missed);
+        if let Some((reads, area)) = self.reads.as_ref().zip(area) {
+            reads.note_fault(area.file(), area.span().page_at(address));
+        }
     }
 
     fn read(&self, read: &Read) -> bool {

@@ -145,6 +145,30 @@ done
 run "${names[@]}"
 at_least "$case: pages, of 160" 100 "$(recorded_files "$program" | sed -n 's,.*/thread-[0-9]* ,,p' | awk '{ sum += $1 } END { print sum }')"
 
+case='mapped for a while'
+put_reader maps
+put_file mapped 1000
+maps=("m:$d/mapped@96+1" "m:$d/mapped@500+40")
+colder
+run "${maps[@]}"
+before=$fetched
+at_least "$case: bytes that came from the disk" $((41 * 4096)) "$before"
+is "$case: the runs, of what the kernel maps around a fault" '96 16 496 48' "$(tool show --pages --file "$d/mapped" "$program" | xargs)"
+for round in second third; do
+	case="mapped for a while, $round"
+	colder
+	mark
+	run "${maps[@]}"
+	at_most "$case: bytes that came from the disk, $before before" 4096 "$fetched"
+	is "$case: of the pages that were wanted, not touched" 0 "$(delta waste)"
+done
+case='mapped until the end'
+put_reader stays
+colder
+run "M:$d/mapped@96+1" "M:$d/part@20+1"
+is "$case: the runs" '96 1' "$(tool show --pages --file "$d/mapped" "$program" | xargs)"
+is "$case: the runs of another file" '20 1' "$(tool show --pages --file "$d/part" "$program" | xargs)"
+
 case='many files'
 put_reader many
 names=()

@@ -7,6 +7,8 @@
  *	FILE@FIRST+COUNT these pages of it
  *	w:FILE           the same with FILE opened for writing too
  *	t:FILE           from end to end in a thread, with all others like it at a time
+ *	m:FILE           map it, close it, touch each page or those that are given, and unmap
+ *	                 it; M:FILE leaves it mapped
  *	s:FILE           only ask what it is
  *	n:FOLDER         only list it
  *	msleep:N         sleep N milliseconds
@@ -20,6 +22,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -28,31 +31,60 @@ enum { PAGE = 4096, THREADS = 16 };
 static pthread_t threads[THREADS];
 static int thread_count;
 
-static void read_file(const char *name, int flags)
+/* Opens what NAME is without what follows the @: the FIRST page and the COUNT, or all. */
+static int open_pages(const char *name, int flags, unsigned long *first, unsigned long *count)
 {
-	char path[PAGE], buffer[4 * PAGE];
-	unsigned long first = 0, count = ~0UL;
-	ssize_t len;
-	char *at;
+	char path[PAGE], *at;
 	int fd;
 
+	*first = 0;
+	*count = ~0UL;
 	snprintf(path, sizeof(path), "%s", name);
 	at = strchr(path, '@');
 	if (at) {
 		*at = 0;
-		if (sscanf(at + 1, "%lu+%lu", &first, &count) != 2)
+		if (sscanf(at + 1, "%lu+%lu", first, count) != 2)
 			errx(2, "%s", name);
 	}
 	fd = open(path, flags | O_CLOEXEC);
 	if (fd < 0)
 		err(1, "%s", path);
+	return fd;
+}
+
+static void map_file(const char *name, int stays)
+{
+	unsigned long first, count, page;
+	int fd = open_pages(name, O_RDONLY, &first, &count);
+	volatile char *mapped;
+	struct stat st;
+
+	if (fstat(fd, &st))
+		err(1, "%s", name);
+	mapped = mmap(NULL, st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+	if (mapped == MAP_FAILED)
+		err(1, "%s", name);
+	close(fd);
+	for (page = first; page - first < count && page * PAGE < (unsigned long)st.st_size; page++)
+		mapped[page * PAGE];
+	if (!stays)
+		munmap((void *)mapped, st.st_size);
+}
+
+static void read_file(const char *name, int flags)
+{
+	char buffer[4 * PAGE];
+	unsigned long first, count;
+	int fd = open_pages(name, flags, &first, &count);
+	ssize_t len;
+
 	lseek(fd, first * PAGE, SEEK_SET);
 	while (count) {
 		size_t part = count < 4 ? count * PAGE : sizeof(buffer);
 
 		len = read(fd, buffer, part);
 		if (len < 0)
-			err(1, "%s", path);
+			err(1, "%s", name);
 		if (len == 0)
 			break;
 		count -= count < 4 ? count : 4;
@@ -98,6 +130,8 @@ static void do_item(char *item)
 	join_threads();
 	if (!strncmp(item, "w:", 2))
 		read_file(item + 2, O_RDWR);
+	else if (!strncmp(item, "m:", 2) || !strncmp(item, "M:", 2))
+		map_file(item + 2, item[0] == 'M');
 	else if (!strncmp(item, "s:", 2))
 		stat(item + 2, &st);
 	else if (!strncmp(item, "n:", 2))
