@@ -87,6 +87,14 @@ mount_disk() {
 	mount -t tmpfs tmp /mnt/tmp
 }
 
+# What a program left running may have files open for a moment.
 unmount_disk() {
-	umount /mnt/tmp && umount /mnt/proc && umount /mnt/dev && umount /mnt
+	local place turn
+	for place in /mnt/tmp /mnt/proc /mnt/dev /mnt; do
+		for turn in 1 2 3 4 5 6 7 8 9 10; do
+			if umount $place; then continue 2; fi
+			sleep 1
+		done
+		return 1
+	done
 }

@@ -10,6 +10,7 @@ use pbitmap_core::{
         layout::FILE_EXECUTABLE,
         metadata::part_of,
         slot::{File, Profile, Slot},
+        turns::TURNS,
     },
     policy::profile::Choice,
 };
@@ -172,6 +173,9 @@ pub struct FileReport {
     pub wanted: u64,
     /// They, as runs of first page and number of pages.
     pub wanted_runs: Vec<(u64, usize)>,
+    /// They, counted by the turn in which they are asked for where a device takes many requests;
+    /// null if it is not known when they are needed.
+    pub wanted_by_turn: Option<[u64; TURNS as usize]>,
     /// Set bits of each plane, the newest first.
     pub planes: Vec<u64>,
     /// Whether pages were dropped for lack of room.
@@ -292,12 +296,27 @@ fn file_report(file: &File<'_>, pages: &Pages) -> FileReport {
         pages_total: pages.total,
         wanted: pages.count(),
         wanted_runs: pages.runs().collect(),
+        wanted_by_turn: wanted_by_turn(file, pages),
         planes: (0..usize::from(file.record.plane_count))
             .map_while(|plane| file.plane(plane))
             .map(|plane| plane.count() as u64)
             .collect(),
         truncated: file.is_truncated(),
     }
+}
+
+fn wanted_by_turn(file: &File<'_>, pages: &Pages) -> Option<[u64; TURNS as usize]> {
+    let turns = file.turns();
+    let mut counts = [0; TURNS as usize];
+    for (first, count) in pages.bitmap().runs() {
+        for page in first..first + count {
+            let turn = turns.turn(turns.part_of(page as u64));
+            if let Some(count) = counts.get_mut(usize::from(turn)) {
+                *count += 1;
+            }
+        }
+    }
+    turns.are_known().then_some(counts)
 }
 
 /// A time of the format, in which 0 is never.
