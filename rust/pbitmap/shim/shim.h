@@ -137,6 +137,7 @@ bool pbm_task_root(struct task_struct *task, struct path *root);
 unsigned long pbm_readahead_limit(struct file *file);
 bool pbm_is_cached(struct address_space *mapping, pgoff_t first, unsigned long pages);
 unsigned long pbm_cached_pages(struct address_space *mapping, pgoff_t first, pgoff_t last);
+bool pbm_read_large_folios(struct file *file, pgoff_t first, unsigned long pages);
 bool pbm_is_ready(struct file *file, pgoff_t page);
 size_t pbm_cached_head(struct file *file, void *to, size_t len);
 unsigned int pbm_queue_depth(struct file *file, bool *rotational);

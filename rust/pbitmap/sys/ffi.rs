@@ -183,6 +183,11 @@ extern "C" {
         first: c_ulong,
         last: c_ulong,
     ) -> c_ulong;
+    pub(super) fn pbm_read_large_folios(
+        file: *mut bindings::file,
+        first: c_ulong,
+        pages: c_ulong,
+    ) -> bool;
     pub(super) fn pbm_is_ready(file: *mut bindings::file, page: c_ulong) -> bool;
     pub(super) fn pbm_cached_head(file: *mut bindings::file, to: *mut c_void, len: usize) -> usize;
     pub(super) fn pbm_queue_depth(file: *mut bindings::file, rotational: *mut bool) -> c_uint;

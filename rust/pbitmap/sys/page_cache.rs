@@ -59,6 +59,18 @@ pub(crate) fn will_need(file: &File, first: u64, pages: u64) -> Result {
         Ok(bindings::loff_t::try_from(bytes)?)
     };
     let (offset, len) = (bytes(first)?, bytes(pages)?);
+    if let Some((first, last)) = kernel_pages(first, pages) {
+        // SAFETY: The file is open; the call checks the range and what the file can do.
+        if unsafe {
+            ffi::pbm_read_large_folios(
+                file.as_ptr(),
+                first,
+                last.saturating_sub(first).saturating_add(1),
+            )
+        } {
+            return Ok(());
+        }
+    }
     // SAFETY: The file is open; the call checks the range and what the file can do.
     to_result(unsafe { bindings::vfs_fadvise(file.as_ptr(), offset, len, WILL_NEED) })
 }
