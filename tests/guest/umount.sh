@@ -34,7 +34,7 @@ at_least 'generation' 2 "$(slot_field "$MNT/small" generation)"
 
 # Deleted while it runs.
 cp "$MNT/small" "$MNT/gone"
-"$MNT/gone" t:0-7 msleep:300 t:8-15 exit:6 &
+"$MNT/gone" t:0-7 "msleep:$((300 * PBITMAP_PATIENCE))" t:8-15 exit:6 &
 executes $! "$MNT/gone"
 rm "$MNT/gone"
 wait $!

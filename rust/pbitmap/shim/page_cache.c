@@ -26,6 +26,9 @@ unsigned long pbm_readahead_limit(struct file *file)
  * ahead ends; the one before @first is made up. It would cut the next one to a multiple
  * of the folio size that is a divisor of the limit, hence an odd limit; and it marks the
  * first folio, so that who comes there reads on: the mark is taken off.
+ *
+ * A fault maps a large folio whole, as touched. Where faults cannot be followed up, see
+ * fault.c, that would stay.
  */
 bool pbm_read_large_folios(struct file *file, pgoff_t first, unsigned long pages)
 {
@@ -42,7 +45,7 @@ bool pbm_read_large_folios(struct file *file, pgoff_t first, unsigned long pages
 	DEFINE_READAHEAD(ractl, file, &ra, mapping, ra.start);
 	struct folio *folio;
 
-	if (pages < 4 || pages > INT_MAX || !S_ISREG(inode->i_mode) ||
+	if (!IS_ENABLED(CONFIG_X86) || pages < 4 || pages > INT_MAX || !S_ISREG(inode->i_mode) ||
 	    mapping != pbm_mapping(&file->f_path) || IS_DAX(inode) ||
 	    !mapping->a_ops->readahead || !mapping_large_folio_support(mapping) ||
 	    first >= DIV_ROUND_UP(i_size_read(inode), PAGE_SIZE))
