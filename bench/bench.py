@@ -266,10 +266,13 @@ class Measurement:
         needed_kb = median(self.base[device_name, "needed"], "kb_read")
         transfer = needed_kb / 1024 / device["mb_per_s"] * 1e6
         cold = [run["ns"] / 1000 for run in runs]
+        # (real time: several processors)
+        idle = [run["idle_ns"] / 1000 for run in runs if run["idle_ns"] is not None]
         return {
             "cold_us": round(statistics.median_low(cold)),
             "warm_us": round(warm),
             "limit_us": round(max(warm, transfer) + device["latency_us"]),
+            "idle_us": round(statistics.median_low(idle)) if idle else None,
             "majflt": median(runs, "majflt"),
             "reads": median(runs, "reads"),
             "kb": median(runs, "kb_read"),

@@ -30,6 +30,7 @@ mod disk;
 mod faults;
 mod fill;
 mod list;
+mod processor;
 mod profile;
 mod records;
 mod run;

@@ -10,13 +10,15 @@ use anyhow::{bail, Context, Result};
 use serde_json::json;
 
 use crate::disk::Counters;
-use crate::{cold, sys, whole, Options};
+use crate::{cold, processor, sys, whole, Options};
 
 /// A launch: from the first of what is done for the program to its end, or to what it says when it is up.
 pub(crate) struct Launch {
     pub(crate) start_ns: u64,
     pub(crate) end_ns: u64,
     disk: Counters,
+    /// When nothing could run.
+    idle_ns: Option<u64>,
     ended: sys::Ended,
 }
 
@@ -34,6 +36,7 @@ pub(crate) fn launch(options: &Options, command: &sys::Command) -> Result<Launch
     let (before, beside) = (helper(&options.before)?, helper(&options.beside)?);
 
     let disk_before = Counters::now(options.disk.as_deref())?;
+    let busy_before = processor::busy_ns();
     let start_ns = sys::monotonic_ns()?;
     whole::read(&files)?;
     if let Some(before) = before {
@@ -59,6 +62,9 @@ pub(crate) fn launch(options: &Options, command: &sys::Command) -> Result<Launch
             (end_ns, disk, child.wait()?)
         }
     };
+    let busy_ns = processor::busy_ns()
+        .zip(busy_before)
+        .map(|(after, before)| after.saturating_sub(before));
     if let Some(beside) = beside {
         fail_unless_clean(options, &beside.wait()?)?;
     }
@@ -66,6 +72,7 @@ pub(crate) fn launch(options: &Options, command: &sys::Command) -> Result<Launch
         start_ns,
         end_ns,
         disk: disk.since(disk_before),
+        idle_ns: busy_ns.map(|busy| end_ns.saturating_sub(start_ns).saturating_sub(busy)),
         ended,
     })
 }
@@ -107,6 +114,7 @@ pub(crate) fn timed(options: &Options) -> Result<()> {
                 "label": options.label,
                 "run": number,
                 "ns": launch.end_ns.saturating_sub(launch.start_ns),
+                "idle_ns": launch.idle_ns,
                 "majflt": launch.ended.major_faults,
                 "minflt": launch.ended.minor_faults,
                 "reads": launch.disk.reads,

@@ -372,6 +372,7 @@ fn every_start(results: &Results, device: &Device) -> Table {
         &["program", "with"],
         &[
             "time, ms",
+            "of that idle",
             "spread",
             "gap closed",
             "major faults",
@@ -392,6 +393,7 @@ fn every_start(results: &Results, device: &Device) -> Table {
                 place.program.name.as_str().into(),
                 rival.title.as_str().into(),
                 Cell::of(place.cold(&rival.name), milliseconds),
+                Cell::of(start.and_then(|it| it.idle_us), milliseconds),
                 Cell::of(spread, |percent| format!("{percent:.2} %")),
                 gap,
                 Cell::of(start.and_then(|it| it.majflt), count),

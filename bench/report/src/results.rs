@@ -96,6 +96,8 @@ pub(crate) struct Start {
     cold_us: Option<f64>,
     warm_us: Option<f64>,
     limit_us: Option<f64>,
+    /// When the processor had nothing to do.
+    pub(crate) idle_us: Option<f64>,
     pub(crate) majflt: Option<f64>,
     pub(crate) reads: Option<f64>,
     pub(crate) kb: Option<f64>,
