@@ -177,7 +177,6 @@ pub(crate) fn expect(slot: &Slot<'_>, run: &Run<'_>, seen: &[Seen<'_>]) -> Optio
         let identity = &seen.identity;
         let mut record = FileRecord {
             kind: FILE_BY_PATH,
-            flags: if seen.is_read { FILE_READ } else { 0 },
             generation: identity.generation,
             dev: identity.dev,
             ino: identity.ino,
@@ -199,6 +198,9 @@ pub(crate) fn expect(slot: &Slot<'_>, run: &Run<'_>, seen: &[Seen<'_>]) -> Optio
             record.build_id_len = old.record.build_id_len;
         }
         let old = old.filter(|old| old.record.first_page == 0);
+        if seen.is_read || old.is_some_and(|old| old.record.flags & FILE_READ != 0) {
+            record.flags = FILE_READ;
+        }
         record.data_page = data_page(Some(seen.data_page), old);
         record.turns = turns(seen.turns.bytes(), old);
         files.push((

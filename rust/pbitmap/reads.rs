@@ -45,6 +45,10 @@ use super::{
             Inode,
             Path, //
         },
+        mm::{
+            Area,
+            Span, //
+        },
         raw_spinlock::{
             new_raw_spinlock,
             RawSpinLock, //
@@ -79,6 +83,10 @@ const MAX_WAITING: usize = 32;
 /// ahead by then.
 const MAX_READ: u64 = 2048;
 
+/// Pages of all files of one program together: their bitmaps take 4 MiB then, two for each file. Those
+/// that come after that are not recorded.
+const MAX_BITS: u64 = 1 << 24;
+
 /// Most pages of one read that are noted at once: those of as many huge pages as one is told of. A
 /// longer read comes by again for the rest.
 const MAX_AT_ONCE: u64 = 16384;
@@ -97,6 +105,7 @@ pub(crate) struct ReadFile {
     /// page tables do not tell which of these were touched.
     pub(crate) faulted: Pages,
     count: u64,
+    faulted_count: u64,
     /// When it was first read: the program's page faults until then.
     pub(crate) clock: u32,
 }
@@ -109,16 +118,11 @@ impl ReadFile {
         }
     }
 
-    /// Adds what another thread noted.
-    fn merge(&mut self, other: &Self) {
-        self.pages.add_all(&other.pages);
-        self.count = self.count.saturating_add(other.count);
-        self.faulted.add_all(&other.faulted);
-    }
-
-    fn note_fault(&mut self, page: u64) {
-        let first = page.saturating_sub(page % AROUND);
-        self.faulted.add(first, AROUND);
+    fn note_faulted(&mut self, first: u64, pages: u64) {
+        if self.faulted_count < MAX_READ {
+            let new = self.faulted.add(first, pages);
+            self.faulted_count = self.faulted_count.saturating_add(new);
+        }
     }
 }
 
@@ -141,6 +145,8 @@ pub(crate) struct Reads {
     device: Option<device::Key>,
     /// Page faults so far.
     clock: Atomic<u32>,
+    /// Pages of all files that were looked at.
+    bits: Atomic<u64>,
     #[pin]
     state: RawSpinLock<State>,
 }
@@ -151,6 +157,7 @@ impl Reads {
         try_pin_init!(Self {
             device,
             clock: Atomic::new(0),
+            bits: Atomic::new(0),
             state <- new_raw_spinlock!(State {
                 waiting: [None; MAX_WAITING],
                 files: KVVec::with_capacity(MAX_FILES, GFP_KERNEL)?,
@@ -200,31 +207,26 @@ impl Reads {
             let Some(file) = file::open_in_current(&read.inode) else {
                 continue;
             };
-            // Without memory it is not recorded.
-            if let Ok(mut file) = describe(read.inode, &file) {
-                file.note(&read);
-                self.add(file);
-            }
+            self.add(read.inode, &file, |known| known.note(&read));
         }
     }
 
-    /// Notes a page fault on a file that is mapped.
-    pub(crate) fn note_fault(&self, file: &File, page: u64) {
+    /// Notes a page fault at `address`, on a file that is mapped there.
+    pub(crate) fn note_fault(&self, area: &Area, address: usize) {
+        let file = area.file();
         let inode = Inode::of(file).identity();
+        let (first, pages) = around(area.span(), address);
         {
             let mut state = self.state.lock();
             if let Some(known) = state.file(inode) {
-                known.note_fault(page);
+                known.note_faulted(first, pages);
                 return;
             }
             if state.is_over || state.is_full() {
                 return;
             }
         }
-        if let Ok(mut file) = describe(inode, file) {
-            file.note_fault(page);
-            self.add(file);
-        }
+        self.add(inode, file, |known| known.note_faulted(first, pages));
     }
 
     fn next_waiting(&self) -> Option<Read> {
@@ -237,14 +239,18 @@ impl Reads {
         }
     }
 
-    fn add(&self, mut file: KBox<ReadFile>) {
-        file.clock = self.clock.load(Relaxed);
+    /// Remembers a file, and that of it which `note` notes. Without memory it is not recorded.
+    fn add(&self, inode: Identity, file: &File, note: impl Fn(&mut ReadFile)) {
+        let Ok(mut file) = self.describe(inode, file) else {
+            return;
+        };
+        note(&mut file);
         let mut state = self.state.lock();
         let refused = match (state.is_over, state.file(file.inode)) {
             (true, _) => Some(file),
             // Another thread was faster.
             (false, Some(known)) => {
-                known.merge(&file);
+                note(known);
                 Some(file)
             }
             (false, None) => {
@@ -255,6 +261,40 @@ impl Reads {
         drop(state);
         // Freed here, without the lock.
         drop(refused);
+    }
+
+    /// What there is to know of `file`, which current has open or mapped and whose inode this is.
+    fn describe(&self, inode: Identity, file: &File) -> Result<KBox<ReadFile>> {
+        let now = Inode::of(file);
+        let mut path = KVec::new();
+        let mut pages = 0;
+        let is_wanted = file.flags() & O_ACCMODE == O_RDONLY
+            && !now.is_unlinked()
+            && !now.is_dax()
+            && crew::is_local(file::data_filesystem(file));
+        if is_wanted {
+            let mut buffer = KVec::from_elem(0u8, MAX_PATH, GFP_KERNEL)?;
+            let root = Path::root_of(kernel::current!());
+            if let Ok(name) = Path::of(file).public_name(root.as_ref(), &mut buffer) {
+                path.extend_from_slice(name, GFP_KERNEL)?;
+                pages = now.size().div_ceil(PAGE_SIZE as u64).min(MAX_PAGES);
+            }
+        }
+        let used = self.bits.fetch_add(pages, Relaxed).saturating_add(pages);
+        if used > MAX_BITS {
+            pages = 0;
+        }
+        let described = ReadFile {
+            inode,
+            path,
+            identity: launch::identity_of(&now),
+            pages: Pages::empty(pages as usize)?,
+            faulted: Pages::empty(pages as usize)?,
+            count: 0,
+            faulted_count: 0,
+            clock: self.clock.load(Relaxed),
+        };
+        Ok(KBox::new(described, GFP_KERNEL)?)
     }
 
     /// How many pages were read so far.
@@ -310,31 +350,14 @@ impl State {
     }
 }
 
-/// What there is to know of `file`, which current has open or mapped and whose inode this is.
-fn describe(inode: Identity, file: &File) -> Result<KBox<ReadFile>> {
-    let now = Inode::of(file);
-    let mut path = KVec::new();
-    let mut pages = 0;
-    let is_wanted = file.flags() & O_ACCMODE == O_RDONLY
-        && !now.is_unlinked()
-        && !now.is_dax()
-        && crew::is_local(file::data_filesystem(file));
-    if is_wanted {
-        let mut buffer = KVec::from_elem(0u8, MAX_PATH, GFP_KERNEL)?;
-        let root = Path::root_of(kernel::current!());
-        if let Ok(name) = Path::of(file).public_name(root.as_ref(), &mut buffer) {
-            path.extend_from_slice(name, GFP_KERNEL)?;
-            pages = now.size().div_ceil(PAGE_SIZE as u64).min(MAX_PAGES);
-        }
-    }
-    let described = ReadFile {
-        inode,
-        path,
-        identity: launch::identity_of(&now),
-        pages: Pages::empty(pages as usize)?,
-        faulted: Pages::empty(pages as usize)?,
-        count: 0,
-        clock: 0,
-    };
-    Ok(KBox::new(described, GFP_KERNEL)?)
+/// The first and the number of the pages that the kernel maps with that at `address`, if they are
+/// cached, as far as they are mapped in `span`: [`AROUND`] of them, aligned in memory. That another
+/// start, at other addresses, finds the same, they are those of the file's own such blocks.
+fn around(span: &Span, address: usize) -> (u64, u64) {
+    let block = AROUND as usize * PAGE_SIZE;
+    let start = span.start.max(address & !block.saturating_sub(1));
+    let last = span.end.min(start.saturating_add(block)).saturating_sub(1);
+    let first = span.page_at(start) & !(AROUND - 1);
+    let past = (span.page_at(last) | (AROUND - 1)).saturating_add(1);
+    (first, past.saturating_sub(first))
 }

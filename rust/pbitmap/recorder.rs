@@ -344,7 +344,7 @@ impl Watcher for Recorder {
         }
         let area = self.mapper.faulted(space, &self.launch, address, missed);
         if let Some((reads, area)) = self.reads.as_ref().zip(area) {
-            reads.note_fault(area.file(), area.span().page_at(address));
+            reads.note_fault(&area, address);
         }
     }
 

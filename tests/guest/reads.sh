@@ -162,6 +162,19 @@ for round in second third; do
 	at_most "$case: bytes that came from the disk, $before before" 4096 "$fetched"
 	is "$case: of the pages that were wanted, not touched" 0 "$(delta waste)"
 done
+case='a small file, mapped for a while, wherever'
+put_reader small-maps
+put_file few 100
+colder
+run "m:$d/few@40+1"
+at_least "$case: pages" 16 "$(pages_of few)"
+at_most "$case: pages" 32 "$(pages_of few)"
+for round in second third; do
+	colder
+	run "m:$d/few@40+1"
+	at_most "$case: bytes that came from the disk, $round" 4096 "$fetched"
+done
+
 case='mapped until the end'
 put_reader stays
 colder

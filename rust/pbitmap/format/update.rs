@@ -408,7 +408,6 @@ impl<'o, 'r> Recorded<'o, 'r> {
         record.kind = FILE_BY_PATH;
         record.data_page = seen.data_page;
         record.turns = seen.turns.bytes();
-        record.flags = if seen.is_read { FILE_READ } else { 0 };
         let old = found.filter(|file| file.is_same_file(&record));
         if let Some(old) = old.filter(|_| record.build_id_len == 0) {
             record.build_id = old.record.build_id;
@@ -416,6 +415,10 @@ impl<'o, 'r> Recorded<'o, 'r> {
         }
         // The bits of such a record do not line up; this code never writes one.
         let old = old.filter(|old| old.record.first_page == 0);
+        // What was once unmapped in the end may be so again.
+        if seen.is_read || old.is_some_and(|old| old.is_read()) {
+            record.flags = FILE_READ;
+        }
         let mut entry = self.entry(record, seen.path, seen.pages, old);
         entry.trim();
         entry

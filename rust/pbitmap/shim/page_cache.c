@@ -17,49 +17,6 @@ unsigned long pbm_readahead_limit(struct file *file)
 	return max_t(unsigned long, bdi->io_pages, file->f_ra.ra_pages);
 }
 
-/*
- * Read @pages pages of a file from @first on, without waiting for them, in folios of up
- * to 64 KiB, which is what a page fault maps: each costs about what a page does. Says
- * whether that can be done with the file.
- *
- * page_cache_async_ra() is what is exported of that. It goes on where a window of read
- * ahead ends; the one before @first is made up. It would cut the next one to a multiple
- * of the folio size that is a divisor of the limit, hence an odd limit; and it marks the
- * first folio, so that who comes there reads on: the mark is taken off.
- *
- * A fault maps a large folio whole, as touched. Where faults cannot be followed up, see
- * fault.c, that would stay.
- */
-bool pbm_read_large_folios(struct file *file, pgoff_t first, unsigned long pages)
-{
-	struct address_space *mapping = file->f_mapping;
-	struct inode *inode = mapping->host;
-	struct file_ra_state ra = {
-		.start = first - pages,
-		.size = pages,
-		.async_size = pages,
-		.ra_pages = pages - !(pages & 1),
-		/* It adds 2. */
-		.order = max(ilog2(SZ_64K / PAGE_SIZE), 2) - 2,
-	};
-	DEFINE_READAHEAD(ractl, file, &ra, mapping, ra.start);
-	struct folio *folio;
-
-	if (!IS_ENABLED(CONFIG_X86) || pages < 4 || pages > INT_MAX || !S_ISREG(inode->i_mode) ||
-	    mapping != pbm_mapping(&file->f_path) || IS_DAX(inode) ||
-	    !mapping->a_ops->readahead || !mapping_large_folio_support(mapping) ||
-	    first >= DIV_ROUND_UP(i_size_read(inode), PAGE_SIZE))
-		return false;
-	/* (any folio will do) */
-	page_cache_async_ra(&ractl, page_folio(ZERO_PAGE(0)), 1);
-	folio = filemap_get_folio(mapping, first);
-	if (!IS_ERR(folio)) {
-		folio_clear_readahead(folio);
-		folio_put(folio);
-	}
-	return true;
-}
-
 bool pbm_is_cached(struct address_space *mapping, pgoff_t first, unsigned long pages)
 {
 	while (pages) {
@@ -96,6 +53,63 @@ bool pbm_is_cached(struct address_space *mapping, pgoff_t first, unsigned long p
 		first += part;
 		pages -= part;
 		cond_resched();
+	}
+	return true;
+}
+
+/* Whether pages of @file may be read as pbm_read_large_folios() does. */
+static bool takes_large_folios(struct file *file)
+{
+	struct address_space *mapping = file->f_mapping;
+	struct inode *inode = mapping->host;
+
+	/* A filesystem that has its own fadvise may have the pages elsewhere. */
+	return S_ISREG(inode->i_mode) && !IS_DAX(inode) && !file->f_op->fadvise &&
+	       mapping == pbm_mapping(&file->f_path) && mapping->a_ops->readahead &&
+	       mapping_large_folio_support(mapping) && !mapping_min_folio_order(mapping);
+}
+
+/*
+ * Read @pages pages of a file from @first on, without waiting for them, in folios of up
+ * to 64 KiB, which is what a page fault maps: each costs about what a page does. Says
+ * whether that was done; if not, POSIX_FADV_WILLNEED will do.
+ *
+ * page_cache_async_ra() is what is exported of that. It goes on where a window of read
+ * ahead ends; the one before @first is made up. It would cut the next one to a multiple
+ * of the folio size that is a divisor of the limit, hence an odd limit; and it marks the
+ * first folio, so that who comes there reads on: the mark is taken off.
+ *
+ * A fault maps a large folio whole, as touched. Where faults cannot be followed up, see
+ * fault.c, that would stay.
+ */
+bool pbm_read_large_folios(struct file *file, pgoff_t first, unsigned long pages)
+{
+	struct address_space *mapping = file->f_mapping;
+	struct file_ra_state ra = {
+		.start = first - pages,
+		.size = pages,
+		.async_size = pages,
+		.ra_pages = pages - !(pages & 1),
+		/* It adds 2. */
+		.order = max(ilog2(SZ_64K / PAGE_SIZE), 2) - 2,
+	};
+	DEFINE_READAHEAD(ractl, file, &ra, mapping, ra.start);
+	struct folio *folio;
+
+	if (!IS_ENABLED(CONFIG_X86) || pages < 4 || pages > INT_MAX ||
+	    !takes_large_folios(file) ||
+	    first >= DIV_ROUND_UP(i_size_read(mapping->host), PAGE_SIZE) ||
+	    /* Its mark would be another's. */
+	    pbm_is_cached(mapping, first, 1))
+		return false;
+	/* (any folio will do) */
+	page_cache_async_ra(&ractl, page_folio(ZERO_PAGE(0)), 1);
+	if (ra.start != first) /* (the block cgroup has too much to do) */
+		return false;
+	folio = filemap_get_folio(mapping, first);
+	if (!IS_ERR(folio)) {
+		folio_clear_readahead(folio);
+		folio_put(folio);
 	}
 	return true;
 }
