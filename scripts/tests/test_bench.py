@@ -162,12 +162,15 @@ class Cells(unittest.TestCase):
     def test_the_limit_is_the_slower_of_processor_and_disk_and_one_latency(self):
         plan = self.plan("--programs", "git", "--devices", "network")
         measurement = bench.Measurement(plan, plan.programs[0], {"git": None}, lambda: 0)
-        run = {"ns": 9_000_000, "majflt": 1, "reads": 2, "kb_read": 3, "cached_kb": 4}
+        run = {"ns": 9_000_000, "idle_ns": 6_500_000, "majflt": 1, "reads": 2, "kb_read": 3, "cached_kb": 4}
         measurement.base = {("network", "warm"): [{"ns": 2_000_000}], ("network", "needed"): [{"kb_read": 1024}]}
         figures = measurement.figures("network", [run])
         self.assertEqual((figures["cold_us"], figures["limit_us"]), (9000, 5000 + 500))
+        self.assertEqual(figures["idle_us"], 6500)
         measurement.base["network", "warm"] = [{"ns": 7_000_000}]
         self.assertEqual(measurement.figures("network", [run])["limit_us"], 7000 + 500)
+        # Of several processors one may be idle while another works.
+        self.assertIsNone(measurement.figures("network", [{**run, "idle_ns": None}])["idle_us"])
 
     def test_results_are_a_list_of_the_known_cells(self):
         plan = self.plan("--quick")
