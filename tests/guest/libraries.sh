@@ -40,10 +40,10 @@ try() {
 		starts -r "$MNT" -- "${command[@]}"
 		settle
 		is "$name: output and status of the $round run" "$expected" "$output $status"
-		at_most "$name: major faults of the $round run, $first_majflt before" $((first_majflt / 10 + 1)) "$majflt"
+		at_most "$name: major faults of the $round run, $first_majflt before" $((first_majflt / 5 + 1)) "$majflt"
 		is "$name: refused" 0 "$(delta 'refused_*')"
 	done
-	at_least "$name: of 100 pages that were wanted, touched" 90 $(($(delta hits) * 100 / $(delta hits waste)))
+	at_least "$name: of 100 pages that were wanted, touched" 85 $(($(delta hits) * 100 / $(delta hits waste)))
 	note "$(grown)"
 	mark
 	starts -r "$MNT" -- "${command[@]}"

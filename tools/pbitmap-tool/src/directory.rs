@@ -48,7 +48,15 @@ impl BitmapFile {
         };
         match Self::open(&directory.join(name)) {
             Ok(file) => Ok(Some(file)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            // (what is set need not be a directory; the kernel finds nothing there either)
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+                ) =>
+            {
+                Ok(None)
+            }
             Err(error) => Err(error),
         }
     }
@@ -120,4 +128,20 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
         Ok(())
     };
     written().with_context(|| format!("cannot write {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_found_where_there_is_no_directory() -> io::Result<()> {
+        let file = tempfile::NamedTempFile::new()?;
+        let missing = file.path().with_extension("missing");
+        let build_id = BuildId::new(&[7; 20]);
+        for place in [file.path(), &missing] {
+            assert!(BitmapFile::find(place, &build_id)?.is_none());
+        }
+        Ok(())
+    }
 }
