@@ -206,9 +206,9 @@ class Measurement:
         size = harness.make_image(stage, image, 3 * executable.stat().st_size)
         images, squashfs_mb = [image], 0
         if any(device.get("filesystem") == "squashfs" for device, _ in self.wanted):
-            # (a copy: the file is the cached tree's)
+            # (a copy, of what a link points to: the file is the cached tree's)
             copy = executable.with_name(executable.name + ".copy")
-            harness.run("cp", "-a", executable, copy)
+            harness.run("cp", "-pL", executable, copy)
             harness.run(options.tool, "annotate", "--profile-by", self.program.get("profile_by", "name"), copy)
             copy.rename(executable)
             squashfs_mb = harness.make_squashfs(stage, squashfs)

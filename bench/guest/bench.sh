@@ -144,7 +144,7 @@ start_preload() {
 begin_module() {
 	if [ $on_disk = ext4 ]; then
 		if [ ! -e "/mnt$executable.annotated" ]; then
-			cp -a "/mnt$executable" "/mnt$executable.annotated" &&
+			cp -pL "/mnt$executable" "/mnt$executable.annotated" &&
 				chroot /mnt /bench/pbitmap-tool annotate --profile-by "$profile_by" "$executable.annotated" >/run/said 2>&1 ||
 				fail "$executable could not be annotated: $(tail -n 2 /run/said)"
 		fi
