@@ -216,6 +216,7 @@ grown() {
 
 # settle [LIVE] - everything recorded has been written or dropped, but for LIVE
 # programs that still run
+# shellcheck disable=SC2120 # tests pass arguments
 settle() {
 	settle-counters "$STATS" "${1:-0}" ||
 		fail "the module does not settle: $(grep -E 'recorders_live|work_pending' "$STATS" | tr '\n' ' ')"
@@ -301,6 +302,21 @@ starts() {
 	output=$(launch -o "$WORK/launch" "$@")
 	# shellcheck disable=SC1091 # written by launch
 	. "$WORK/launch"
+}
+
+# cold_start FILE COMMAND... - with nothing in memory; which folios of the file come there
+# is in $WORK/added then: the offset in bytes and the order of each, a line
+cold_start() {
+	local inode tracing=/sys/kernel/tracing
+	local added=$tracing/events/filemap/mm_filemap_add_to_page_cache/enable
+	inode=$(printf '%x' "$(stat -c %i "$1")")
+	cold
+	echo >$tracing/trace
+	echo 1 >$added
+	"${@:2}"
+	echo 0 >$added
+	settle
+	sed -n "s/.*: dev .* ino $inode .*ofs=\([0-9]*\) order=\([0-9]*\).*/\1 \2/p" $tracing/trace >"$WORK/added"
 }
 
 # recorded FILE - the pages in its bitmap, a number a line, as the tool shows them

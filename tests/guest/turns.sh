@@ -12,26 +12,16 @@
 
 . "$(dirname "$0")/lib.sh"
 
-T=/sys/kernel/tracing
-ADDED=filemap/mm_filemap_add_to_page_cache
 # The upper pages come first, in many runs. (They lie behind a quarter of the file.)
 work=(t:760-1400/8 t:40-600/8 sum)
 
 # first_half FILE - of the pages of a cold start that are read first, half of all, how many in
 # a hundred are upper ones
 first_half() {
-	local inode
-	inode=$(printf '%x' "$(stat -c %i "$1")")
-	cold
-	echo >$T/trace
-	echo 1 >$T/events/$ADDED/enable
-	"$1" "${work[@]}" >/dev/null
-	echo 0 >$T/events/$ADDED/enable
-	settle
-	sed -n "s/.*: dev .* ino $inode .*ofs=\([0-9]*\) .*/\1/p" $T/trace |
-		awk '{ at[NR] = $1; if ($1 > most) most = $1 }
+	cold_start "$1" "$1" "${work[@]}" >/dev/null
+	awk '{ at[NR] = $1; if ($1 > most) most = $1 }
 			END { for (i = 1; i <= NR / 2; i++) upper += at[i] > most / 4
-				print int(upper * 100 / (int(NR / 2) + !NR)) }'
+				print int(upper * 100 / (int(NR / 2) + !NR)) }' "$WORK/added"
 }
 
 module_load
