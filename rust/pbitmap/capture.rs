@@ -30,6 +30,7 @@ use super::{
     },
     pages::Pages,
     reads::{
+        Noted,
         ReadFile,
         Reads, //
     },
@@ -62,6 +63,10 @@ const MAX_FILES: usize = 512;
 
 /// Pages of one file that are recorded: those of its first 4 GiB.
 pub(crate) const MAX_PAGES: u64 = 1 << 20;
+
+/// Pages of all files of one program together, 8 GiB: their bitmaps take 256 KiB then. A file that
+/// does not fit in any more is not recorded.
+pub(crate) const MAX_BITS: u64 = 1 << 21;
 
 /// A file and its pages that were touched.
 pub(crate) struct Touched {
@@ -146,7 +151,8 @@ fn order_of(
     found: &[Found<'_>],
     read: &[KBox<ReadFile>],
 ) -> Result<(Order, KVVec<Firsts>)> {
-    let firsts = faults.firsts(areas, found.len(), |area| {
+    let pages = found.iter().map(|file| file.pages.bitmap().len());
+    let firsts = faults.firsts(areas, pages, |area| {
         let key = file::inode_number(area.file());
         found.iter().position(|file| file.key == key)
     })?;
@@ -155,23 +161,32 @@ fn order_of(
         order.add(firsts, file.pages.bitmap())?;
     }
     for file in read {
-        order.add_read(file.clock, file.pages.bitmap())?;
+        order.add_read(file.clock, file.read.pages.bitmap())?;
     }
     order.end();
     Ok((order, firsts))
 }
 
-/// How many pages were touched of all files that are mapped in `space`.
+/// How many pages of `inode` are recorded, if any are.
+fn recorded_pages(inode: &Inode) -> u64 {
+    inode.size().div_ceil(PAGE_SIZE as u64).min(MAX_PAGES)
+}
+
+/// How many pages were touched of all files that are mapped in `space`: of the first [`MAX_BITS`],
+/// since what is mapped may be a thousand times as long as its file.
 pub(crate) fn count(space: &Space<'_>) -> Result<u64> {
     let locked = space.lock();
     let areas = locked.areas(MAX_AREAS)?;
     let mut words = KVVec::new();
     let mut sum = 0u64;
+    let mut left = MAX_BITS;
     for area in &areas {
         let span = area.span();
-        let pages = span.end.saturating_sub(span.start) / PAGE_SIZE;
+        let end = recorded_pages(&Inode::of(area.file())).min(span.page_at(span.end));
+        let pages = end.saturating_sub(span.first_page).min(left);
+        left = left.saturating_sub(pages);
         words.clear();
-        words.resize(pages.div_ceil(64), 0u64, GFP_KERNEL)?;
+        words.resize(pages.div_ceil(64) as usize, 0u64, GFP_KERNEL)?;
         locked.mark_touched_from(area, &mut words);
         for word in &words {
             sum = sum.saturating_add(u64::from(word.count_ones()));
@@ -194,6 +209,7 @@ pub(crate) fn capture(
 ) -> Result<Option<Capture>> {
     let areas;
     let mut found: KVVec<Found<'_>> = KVVec::new();
+    let mut left = MAX_BITS;
     {
         let locked = space.lock();
         areas = locked.areas(MAX_AREAS)?;
@@ -216,15 +232,16 @@ pub(crate) fn capture(
                         || !inode.is_unlinked()
                             && !inode.is_dax()
                             && crew::is_local(file::filesystem(area.file()));
-                    if !wanted || found.len() >= MAX_FILES {
+                    let pages = recorded_pages(&inode);
+                    if !wanted || pages > left || found.len() >= MAX_FILES {
                         continue;
                     }
-                    let pages = inode.size().div_ceil(PAGE_SIZE as u64);
+                    left = left.saturating_sub(pages);
                     let file = Found {
                         inode,
                         key,
                         area,
-                        pages: Pages::empty(pages.min(MAX_PAGES) as usize)?,
+                        pages: Pages::empty(pages as usize)?,
                         data_page: None,
                         written: false,
                         turn: 0,
@@ -251,13 +268,13 @@ pub(crate) fn capture(
             .find(|mapped| mapped.inode.identity() == file.inode);
         match mapped {
             Some(mapped) => {
-                mapped.pages.add_all(&file.pages);
+                mapped.pages.add_all(&file.read.pages);
                 mapped.turn = index.saturating_add(1);
-                file.pages = Pages::empty(0)?;
+                file.read = Noted::default();
             }
             None => {
-                let ReadFile { pages, faulted, .. } = &mut **file;
-                pages.add_all(faulted);
+                let ReadFile { read, faulted, .. } = &mut **file;
+                read.pages.add_all(&faulted.pages);
             }
         }
     }
@@ -339,19 +356,19 @@ pub(crate) fn capture(
         }
     }
     for (index, file) in read.files.into_iter().enumerate() {
-        if file.pages.bitmap().count() == 0 || files.len() >= MAX_FILES {
+        if file.read.pages.bitmap().count() == 0 || files.len() >= MAX_FILES {
             continue;
         }
         let file = KBox::into_inner(file);
         let turns = match &order {
-            Some(order) => order.turns_of_read(file.clock, file.pages.bitmap()),
+            Some(order) => order.turns_of_read(file.clock, file.read.pages.bitmap()),
             None => Turns::default(),
         };
         let touched = Touched {
             path: file.path,
             turns,
             identity: file.identity,
-            pages: file.pages,
+            pages: file.read.pages,
             data_page: 0,
             is_read: true,
             turn: turn_of(index.saturating_add(1), files.len()),

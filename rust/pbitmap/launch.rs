@@ -301,9 +301,9 @@ pub(crate) fn wanted_files(
 
 /// `bytes` and a zero byte.
 fn terminated(bytes: &[u8]) -> Result<KVec<u8>, AllocError> {
-    let mut copy = KVec::with_capacity(bytes.len().saturating_add(1), GFP_KERNEL)?;
-    copy.extend_from_slice(bytes, GFP_KERNEL)?;
-    copy.push(0, GFP_KERNEL)?;
+    let mut copy = KVec::with_capacity(bytes.len().saturating_add(1), GFP_KERNEL_ACCOUNT)?;
+    copy.extend_from_slice(bytes, GFP_KERNEL_ACCOUNT)?;
+    copy.push(0, GFP_KERNEL_ACCOUNT)?;
     Ok(copy)
 }
 

@@ -27,7 +27,6 @@ use super::{
             Locked,
             Region,
             Space,
-            Span,
             REGION_WORDS, //
         },
         page_cache, //
@@ -111,7 +110,10 @@ impl Mapper {
             let Some(file) = launch.file(&Inode::of(area.file())) else {
                 continue;
             };
-            let Span { start, end, .. } = *area.span();
+            let pages = file.wanted().len() as u64;
+            let Some((start, end)) = area.span().addresses_of(0, pages) else {
+                continue;
+            };
             let mut at = start;
             while at < end {
                 let region = Region::of(at);
@@ -132,7 +134,7 @@ impl Regions {
                 return None;
             }
             self.known
-                .try_create_and_insert(region, [0; REGION_WORDS], GFP_KERNEL)
+                .try_create_and_insert(region, [0; REGION_WORDS], GFP_KERNEL_ACCOUNT)
                 .ok()?;
             self.count = self.count.saturating_add(1);
         }

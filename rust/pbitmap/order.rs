@@ -48,25 +48,26 @@ impl FaultLog {
     pub(crate) fn note(&self, address: usize) {
         let mut addresses = self.addresses.lock();
         if addresses.len() < MAX_FAULTS {
-            let _ = addresses.push(address, GFP_KERNEL);
+            let _ = addresses.push(address, GFP_KERNEL_ACCOUNT);
         }
     }
 
-    /// When the pages of each of `files` files were needed first; `file_of` says which of them an
-    /// area is of. The clock counts faults, and begins at 1.
+    /// When the pages of files were needed first, of each of which so many as its place in `files`
+    /// says are recorded; `file_of` says which of them an area is of. The clock counts faults, and
+    /// begins at 1.
     pub(crate) fn firsts(
         &self,
         areas: &[Area],
-        files: usize,
+        files: impl ExactSizeIterator<Item = usize>,
         file_of: impl Fn(&Area) -> Option<usize>,
     ) -> Result<KVVec<Firsts>> {
         let mut indexes = KVVec::with_capacity(areas.len(), GFP_KERNEL)?;
         for area in areas {
             indexes.push(file_of(area), GFP_KERNEL)?;
         }
-        let mut firsts = KVVec::with_capacity(files, GFP_KERNEL)?;
-        for _ in 0..files {
-            firsts.push(Firsts(KVVec::new()), GFP_KERNEL)?;
+        let mut firsts = KVVec::with_capacity(files.len(), GFP_KERNEL)?;
+        for pages in files {
+            firsts.push(Firsts::new(pages), GFP_KERNEL)?;
         }
         let addresses = self.addresses.lock();
         let mut clock = 0u32;
@@ -89,15 +90,30 @@ impl FaultLog {
 }
 
 /// When the pages of one file were needed first, by the clock; 0 for those that nobody saw.
-pub(crate) struct Firsts(KVVec<u32>);
+pub(crate) struct Firsts {
+    clocks: KVVec<u32>,
+    pages: usize,
+}
 
 impl Firsts {
-    fn note(&mut self, page: u64, clock: u32) -> Result {
-        let index = usize::try_from(page / AROUND).map_err(|_| EOVERFLOW)?;
-        if index >= self.0.len() {
-            self.0.resize(index.saturating_add(1), 0, GFP_KERNEL)?;
+    fn new(pages: usize) -> Self {
+        Self {
+            clocks: KVVec::new(),
+            pages,
         }
-        if let Some(first) = self.0.get_mut(index).filter(|first| **first == 0) {
+    }
+
+    /// Notes a fault on `page`. It may lie anywhere: what is mapped may be longer than the file, and
+    /// the fault have failed.
+    fn note(&mut self, page: u64, clock: u32) -> Result {
+        let Some(page) = usize::try_from(page).ok().filter(|page| *page < self.pages) else {
+            return Ok(());
+        };
+        let index = page / AROUND as usize;
+        if index >= self.clocks.len() {
+            self.clocks.resize(index.saturating_add(1), 0, GFP_KERNEL)?;
+        }
+        if let Some(first) = self.clocks.get_mut(index).filter(|first| **first == 0) {
             *first = clock;
         }
         Ok(())
@@ -108,7 +124,7 @@ impl Firsts {
     fn each(&self, pages: Bitmap<'_>, mut each: impl FnMut(u32, usize, u64)) {
         let mut clock = u32::MAX;
         for index in 0..pages.len().div_ceil(AROUND as usize) {
-            if let Some(first) = self.0.get(index).filter(|first| **first != 0) {
+            if let Some(first) = self.clocks.get(index).filter(|first| **first != 0) {
                 clock = *first;
             }
             let shift = index % 4 * AROUND as usize;

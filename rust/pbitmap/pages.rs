@@ -22,15 +22,17 @@ const _: () = assert!(sys::PAGE_SIZE == format::PAGE_SIZE as usize);
 const _: () = assert!(cfg!(target_endian = "little"));
 
 /// Pages of a file.
+#[derive(Default)]
 pub(crate) struct Pages {
     words: KVVec<u64>,
     count: usize,
 }
 
 impl Pages {
-    /// None of `count` pages.
+    /// None of `count` pages. A program that makes the module keep these, by its files and how long it
+    /// runs, pays for them.
     pub(crate) fn empty(count: usize) -> Result<Self, AllocError> {
-        let words = KVVec::from_elem(0, count.div_ceil(u64::BITS as usize), GFP_KERNEL)?;
+        let words = KVVec::from_elem(0, count.div_ceil(u64::BITS as usize), GFP_KERNEL_ACCOUNT)?;
         Ok(Self { words, count })
     }
 

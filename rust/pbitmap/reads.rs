@@ -28,7 +28,10 @@
 //! under it nothing is allocated, freed, or waited for.
 
 use super::{
-    capture::MAX_PAGES,
+    capture::{
+        MAX_BITS,
+        MAX_PAGES, //
+    },
     crew,
     format::{
         slot::FileIdentity,
@@ -83,10 +86,6 @@ const MAX_WAITING: usize = 32;
 /// ahead by then.
 const MAX_READ: u64 = 2048;
 
-/// Pages of all files of one program together: their bitmaps take 4 MiB then, two for each file. Those
-/// that come after that are not recorded.
-const MAX_BITS: u64 = 1 << 24;
-
 /// Most pages of one read that are noted at once: those of as many huge pages as one is told of. A
 /// longer read comes by again for the rest.
 const MAX_AT_ONCE: u64 = 16384;
@@ -99,29 +98,34 @@ pub(crate) struct ReadFile {
     pub(crate) path: KVec<u8>,
     /// What it was when it was first read.
     pub(crate) identity: FileIdentity,
-    /// Those that were read; none of a file that is not recorded.
-    pub(crate) pages: Pages,
+    /// The pages that were read; none of a file that is not recorded.
+    pub(crate) read: Noted,
     /// Those around its page faults. They count if nothing of it is mapped in the end: then the
     /// page tables do not tell which of these were touched.
-    pub(crate) faulted: Pages,
-    count: u64,
-    faulted_count: u64,
+    pub(crate) faulted: Noted,
     /// When it was first read: the program's page faults until then.
     pub(crate) clock: u32,
 }
 
-impl ReadFile {
-    fn note(&mut self, read: &Read) {
-        if self.count < MAX_READ {
-            let new = self.pages.add(read.first, read.pages.min(MAX_AT_ONCE));
-            self.count = self.count.saturating_add(new);
-        }
+/// Pages of a file, about [`MAX_READ`] of them at most.
+#[derive(Default)]
+pub(crate) struct Noted {
+    pub(crate) pages: Pages,
+    count: u64,
+}
+
+impl Noted {
+    fn none_of(pages: u64) -> Result<Self> {
+        Ok(Self {
+            pages: Pages::empty(pages as usize)?,
+            count: 0,
+        })
     }
 
-    fn note_faulted(&mut self, first: u64, pages: u64) {
-        if self.faulted_count < MAX_READ {
-            let new = self.faulted.add(first, pages);
-            self.faulted_count = self.faulted_count.saturating_add(new);
+    fn add(&mut self, first: u64, pages: u64) {
+        if self.count < MAX_READ {
+            let new = self.pages.add(first, pages.min(MAX_AT_ONCE));
+            self.count = self.count.saturating_add(new);
         }
     }
 }
@@ -207,7 +211,9 @@ impl Reads {
             let Some(file) = file::open_in_current(&read.inode) else {
                 continue;
             };
-            self.add(read.inode, &file, |known| known.note(&read));
+            self.add(read.inode, &file, |known| {
+                known.read.add(read.first, read.pages)
+            });
         }
     }
 
@@ -219,14 +225,14 @@ impl Reads {
         {
             let mut state = self.state.lock();
             if let Some(known) = state.file(inode) {
-                known.note_faulted(first, pages);
+                known.faulted.add(first, pages);
                 return;
             }
             if state.is_over || state.is_full() {
                 return;
             }
         }
-        self.add(inode, file, |known| known.note_faulted(first, pages));
+        self.add(inode, file, |known| known.faulted.add(first, pages));
     }
 
     fn next_waiting(&self) -> Option<Read> {
@@ -282,28 +288,28 @@ impl Reads {
         }
         let used = self.bits.fetch_add(pages, Relaxed).saturating_add(pages);
         if used > MAX_BITS {
+            self.bits.fetch_sub(pages, Relaxed);
             pages = 0;
         }
         let described = ReadFile {
             inode,
             path,
             identity: launch::identity_of(&now),
-            pages: Pages::empty(pages as usize)?,
-            faulted: Pages::empty(pages as usize)?,
-            count: 0,
-            faulted_count: 0,
+            read: Noted::none_of(pages)?,
+            faulted: Noted::none_of(pages)?,
             clock: self.clock.load(Relaxed),
         };
-        Ok(KBox::new(described, GFP_KERNEL)?)
+        Ok(KBox::new(described, GFP_KERNEL_ACCOUNT)?)
     }
 
-    /// How many pages were read so far.
+    /// How many pages were read so far, or were around page faults: of what a program unmaps the
+    /// latter is all that there is, and of what it does not it grows with what is mapped.
     pub(crate) fn pages(&self) -> u64 {
         let state = self.state.lock();
         state
             .files
             .iter()
-            .map(|file| file.count)
+            .map(|file| file.read.count.saturating_add(file.faulted.count))
             .fold(0, u64::saturating_add)
     }
 
@@ -343,7 +349,7 @@ impl State {
     /// Notes `read` if its file is known, or if there is no room for another one.
     fn is_noted(&mut self, read: &Read) -> bool {
         if let Some(file) = self.file(read.inode) {
-            file.note(read);
+            file.read.add(read.first, read.pages);
             return true;
         }
         self.is_full()

@@ -299,12 +299,12 @@ impl Locked<'_> {
 
     /// As [`Locked::mark_touched`], but the first bit is for the first page of the area.
     pub(crate) fn mark_touched_from(&self, area: &Area, pages: &mut [u64]) {
-        let bits = pages.len().saturating_mul(u64::BITS as usize);
-        let Span { start, end, .. } = area.span;
-        if end.saturating_sub(start) >> PAGE_SHIFT > bits {
+        let bits = (pages.len() as u64).saturating_mul(u64::from(u64::BITS));
+        let Some((start, end)) = area.span.addresses_of(area.span.first_page, bits) else {
             return;
-        }
-        // SAFETY: The lock is held, and `pages` has a bit for each page of the area.
+        };
+        // SAFETY: The lock is held, and `pages` has a bit for each page between the addresses, the
+        // first of which is the start of the area.
         unsafe {
             ffi::pbm_mark_touched(self.mm, start, end, pages.as_mut_ptr(), 0);
         }

@@ -9,6 +9,8 @@
  *	t:FILE           from end to end in a thread, with all others like it at a time
  *	m:FILE           map it, close it, touch each page or those that are given, and unmap
  *	                 it; M:FILE leaves it mapped
+ *	b:FILE@FIRST+COUNT  map so many pages of it, wherever it ends, touch the first
+ *	                 whether it can be or not, and leave them mapped
  *	s:FILE           only ask what it is
  *	n:FOLDER         only list it
  *	msleep:N         sleep N milliseconds
@@ -19,6 +21,8 @@
 #include <err.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <setjmp.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -69,6 +73,28 @@ static void map_file(const char *name, int stays)
 		mapped[page * PAGE];
 	if (!stays)
 		munmap((void *)mapped, st.st_size);
+}
+
+static sigjmp_buf beyond_end;
+
+static void caught(int signal)
+{
+	siglongjmp(beyond_end, signal);
+}
+
+static void map_beyond(const char *name)
+{
+	unsigned long first, count;
+	int fd = open_pages(name, O_RDONLY, &first, &count);
+	volatile char *mapped = mmap(NULL, count * PAGE, PROT_READ, MAP_PRIVATE, fd, first * PAGE);
+
+	if (mapped == MAP_FAILED)
+		err(1, "%s", name);
+	close(fd);
+	signal(SIGBUS, caught);
+	if (!sigsetjmp(beyond_end, 1))
+		mapped[0];
+	signal(SIGBUS, SIG_DFL);
 }
 
 static void read_file(const char *name, int flags)
@@ -132,6 +158,8 @@ static void do_item(char *item)
 		read_file(item + 2, O_RDWR);
 	else if (!strncmp(item, "m:", 2) || !strncmp(item, "M:", 2))
 		map_file(item + 2, item[0] == 'M');
+	else if (!strncmp(item, "b:", 2))
+		map_beyond(item + 2);
 	else if (!strncmp(item, "s:", 2))
 		stat(item + 2, &st);
 	else if (!strncmp(item, "n:", 2))
