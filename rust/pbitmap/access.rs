@@ -89,6 +89,8 @@ pub(crate) fn may_update(
     let (place, is_own) = match may_be_written(path, inode, travels) {
         Ok(is_own) => (travels, is_own),
         Err(reason) if Folder::configured().is_none() => return Err(reason),
+        // The writer would ask for attributes, and all other recordings wait for it.
+        Err(reason) if !crew::answers(path) => return Err(reason),
         Err(_) if !has_build_id => return Err(Reason::NoBuildId),
         // Nobody can write it as it is; its owner could if it were elsewhere.
         Err(_) => (Place::Folder, path.is_owner()),

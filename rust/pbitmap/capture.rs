@@ -44,7 +44,7 @@ use super::{
         },
         mm::{
             Area,
-            Space, //
+            Locked, //
         },
         page_cache,
         PAGE_SIZE, //
@@ -172,18 +172,22 @@ fn recorded_pages(inode: &Inode) -> u64 {
     inode.size().div_ceil(PAGE_SIZE as u64).min(MAX_PAGES)
 }
 
-/// How many pages were touched of all files that are mapped in `space`: of the first [`MAX_BITS`],
-/// since what is mapped may be a thousand times as long as its file.
-pub(crate) fn count(space: &Space<'_>) -> Result<u64> {
-    let locked = space.lock();
+/// How many of these are mapped by `area`, which may be a thousand times as long as its file.
+fn pages_in(area: &Area) -> u64 {
+    let span = area.span();
+    recorded_pages(&Inode::of(area.file()))
+        .min(span.page_at(span.end))
+        .saturating_sub(span.first_page)
+}
+
+/// How many pages were touched of all files that are mapped, of the first [`MAX_BITS`] of them.
+pub(crate) fn count(locked: &Locked<'_>) -> Result<u64> {
     let areas = locked.areas(MAX_AREAS)?;
     let mut words = KVVec::new();
     let mut sum = 0u64;
     let mut left = MAX_BITS;
     for area in &areas {
-        let span = area.span();
-        let end = recorded_pages(&Inode::of(area.file())).min(span.page_at(span.end));
-        let pages = end.saturating_sub(span.first_page).min(left);
+        let pages = pages_in(area).min(left);
         left = left.saturating_sub(pages);
         words.clear();
         words.resize(pages.div_ceil(64) as usize, 0u64, GFP_KERNEL)?;
@@ -195,11 +199,11 @@ pub(crate) fn count(space: &Space<'_>) -> Result<u64> {
     Ok(sum)
 }
 
-/// Reads the page tables of `space`, in which `task` ran `executable` first. [`None`] if that is
-/// not mapped: then the exec failed, or another program followed. Build ids are looked for in files
+/// Reads the page tables of a space in which `task` ran `executable` first. [`None`] if that is not
+/// mapped: then the exec failed, or another program followed. Build ids are looked for in files
 /// that are not `known`. What was read is taken out of `reads`; `wanted` is what was to be had ready.
 pub(crate) fn capture(
-    space: &Space<'_>,
+    locked: Locked<'_>,
     executable: Identity,
     task: &Task,
     known: impl Fn(&Inode) -> bool,
@@ -207,12 +211,11 @@ pub(crate) fn capture(
     faults: Option<&FaultLog>,
     wanted: &[Known],
 ) -> Result<Option<Capture>> {
-    let areas;
+    let areas = locked.areas(MAX_AREAS)?;
     let mut found: KVVec<Found<'_>> = KVVec::new();
     let mut left = MAX_BITS;
+    let mut left_to_walk = MAX_BITS;
     {
-        let locked = space.lock();
-        areas = locked.areas(MAX_AREAS)?;
         let own = areas
             .iter()
             .find(|area| Inode::of(area.file()).identity() == executable);
@@ -258,9 +261,15 @@ pub(crate) fn capture(
                 let first = area.span().first_page;
                 file.data_page = Some(file.data_page.map_or(first, |page| page.min(first)));
             }
-            locked.mark_touched(area, file.pages.words_mut());
+            // The same file may be mapped a thousand times.
+            let pages = pages_in(area);
+            if pages <= left_to_walk {
+                left_to_walk = left_to_walk.saturating_sub(pages);
+                locked.mark_touched(area, file.pages.words_mut());
+            }
         }
     }
+    drop(locked);
     let mut read = reads.map(Reads::take).unwrap_or_default();
     for (index, file) in read.files.iter_mut().enumerate() {
         let mapped = found
@@ -298,16 +307,23 @@ pub(crate) fn capture(
     let mut buffer = KVec::from_elem(0u8, MAX_PATH, GFP_KERNEL)?;
     let mut files = KVVec::with_capacity(found.len(), GFP_KERNEL)?;
     let mut place = None;
+    let mut is_public = true;
     for (index, file) in found.into_iter().enumerate() {
         let at = Path::of(file.area.file());
         let mut path = KVec::new();
         if place.is_none() {
+            is_public = at.public_name(root.as_ref(), &mut buffer).is_ok();
             place = Some(at);
         } else {
             if file.written || file.pages.bitmap().count() == 0 {
                 continue;
             }
-            match at.name(root.as_ref(), &mut buffer) {
+            // Who may read the program may read the names of what it maps.
+            let name = match is_public {
+                true => at.public_name(root.as_ref(), &mut buffer),
+                false => at.name(root.as_ref(), &mut buffer),
+            };
+            match name {
                 Ok(name) => path.extend_from_slice(name, GFP_KERNEL)?,
                 Err(_) => continue,
             }

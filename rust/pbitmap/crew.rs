@@ -29,6 +29,7 @@ use super::{
     policy::plan::Part,
     prefetch::{
         self,
+        Allowance,
         Budget,
         Outcome, //
     },
@@ -94,8 +95,11 @@ const LOCAL: [&CStr; 10] = [
     c"exfat",
 ];
 
-/// Folders only: their files are in memory, or somewhere else.
-const LOCAL_FOLDERS: [&CStr; 4] = [c"tmpfs", c"ramfs", c"rootfs", c"overlay"];
+/// Of these there are folders only: the files are in memory already.
+const IN_MEMORY: [&CStr; 3] = [c"tmpfs", c"ramfs", c"rootfs"];
+
+/// Of this too: the files are on other filesystems.
+const OVERLAY: &CStr = c"overlay";
 
 /// Whether files of the filesystem with this name are recorded and read.
 pub(crate) fn is_local(filesystem: &CStr) -> bool {
@@ -104,9 +108,14 @@ pub(crate) fn is_local(filesystem: &CStr) -> bool {
         .any(|name| name.to_bytes() == filesystem.to_bytes())
 }
 
-fn has_local_folders(filesystem: &CStr) -> bool {
+/// Whether looking for something at `path` ends soon: on a local filesystem, or layers of such that
+/// no user put together.
+pub(crate) fn answers(path: &Path) -> bool {
+    let filesystem = path.filesystem();
+    let is_layered = filesystem.to_bytes() == OVERLAY.to_bytes();
     is_local(filesystem)
-        || LOCAL_FOLDERS
+        || is_layered && !path.is_mounted_by_user()
+        || IN_MEMORY
             .iter()
             .any(|name| name.to_bytes() == filesystem.to_bytes())
 }
@@ -237,12 +246,11 @@ struct Crew {
     turn: Mutex<()>,
     #[pin]
     turn_comes: CondVar,
-    /// Pages that may still be asked for.
-    ///
-    /// Held while the executable is: its pages are needed first, and are not to share the device's
-    /// queue with those of other files.
+    pages: Allowance,
+    /// Held while the executable is asked for: its pages are needed first, and are not to share the
+    /// device's queue with those of other files.
     #[pin]
-    pages: Mutex<u32>,
+    executable_first: Mutex<()>,
     began: u64,
 }
 
@@ -313,8 +321,9 @@ pub(crate) fn prefetch(launch: &Arc<Launch>, executable: &File, pool: &Pool) -> 
         1 => (false, device.inline_runs()),
         _ => (false, 0),
     };
+    let pages = Allowance::new(sysctl::max_pages());
     let mut budget = Budget {
-        pages: sysctl::max_pages(),
+        pages: &pages,
         runs,
     };
     let mut left = Left::default();
@@ -326,9 +335,9 @@ pub(crate) fn prefetch(launch: &Arc<Launch>, executable: &File, pool: &Pool) -> 
     for (index, known) in Iterator::chain(parts, others) {
         let part = first_part(known, may_wait);
         let outcome = if known.first_page().is_some() {
-            read_metadata(known, executable, Part::All, &mut budget)
+            read_metadata(known, executable, Part::All, &mut budget, || false)
         } else if known.path().is_none() {
-            prefetch::run(executable, &known.wish(part), &mut budget)
+            prefetch::run(executable, &known.wish(part), &mut budget, || false)
         } else {
             match read_inline(launch, known, part, &mut walk, may_wait, &mut budget) {
                 Inline::Asked(outcome) => outcome,
@@ -361,7 +370,7 @@ pub(crate) fn prefetch(launch: &Arc<Launch>, executable: &File, pool: &Pool) -> 
     let items = left.in_order();
     if !items.is_empty() {
         total.rest = Some(0);
-        if let Err(error) = send(launch, executable, root, items, budget.pages, pool) {
+        if let Err(error) = send(launch, executable, root, items, pages, pool) {
             Refusal::from(if error == EBUSY {
                 Reason::Crowded
             } else {
@@ -374,10 +383,16 @@ pub(crate) fn prefetch(launch: &Arc<Launch>, executable: &File, pool: &Pool) -> 
 }
 
 /// Reads metadata of the filesystem that the executable is on, if that is the one that was recorded.
-fn read_metadata(known: &Known, executable: &File, part: Part, budget: &mut Budget) -> Outcome {
+fn read_metadata(
+    known: &Known,
+    executable: &File,
+    part: Part,
+    budget: &mut Budget<'_>,
+    is_over: impl Fn() -> bool,
+) -> Outcome {
     let device = Device::of(executable);
     match device.filter(|device| known.is_on(&metadata::identity_of(device))) {
-        Some(device) => prefetch::run(device.file(), &known.wish(part), budget),
+        Some(device) => prefetch::run(device.file(), &known.wish(part), budget, is_over),
         None => {
             Refusal::from(Reason::MetadataChanged).count();
             Outcome::default()
@@ -404,7 +419,7 @@ fn read_inline(
     part: Part,
     walk: &mut Walk<'_>,
     may_wait: bool,
-    budget: &mut Budget,
+    budget: &mut Budget<'_>,
 ) -> Inline {
     let Some(path) = known.path() else {
         return Inline::Refused;
@@ -431,7 +446,9 @@ fn read_inline(
                 _ => found.open_to_read_ahead(&launch.user).ok(),
             };
             match opened {
-                Some(file) => Inline::Asked(prefetch::run(&file, &known.wish(part), budget)),
+                Some(file) => {
+                    Inline::Asked(prefetch::run(&file, &known.wish(part), budget, || false))
+                }
                 None => Inline::Later,
             }
         }
@@ -448,7 +465,7 @@ fn send(
     executable: &File,
     root: Path,
     items: KVVec<Item>,
-    pages: u32,
+    pages: Allowance,
     pool: &Pool,
 ) -> Result {
     let hands = items.len().min(HANDS);
@@ -463,7 +480,8 @@ fn send(
             asked: Atomic::new(0),
             turn <- new_mutex!(()),
             turn_comes <- new_condvar!(),
-            pages <- new_mutex!(pages),
+            pages,
+            executable_first <- new_mutex!(()),
             began: time::seconds(),
         }),
         GFP_KERNEL,
@@ -491,8 +509,7 @@ impl Job for Hand {
             let Some(item) = crew.items.get(next) else {
                 return;
             };
-            let late = time::seconds().saturating_sub(crew.began) > DEADLINE;
-            if late || crew.launch.is_over() {
+            if crew.is_over() {
                 crew.has_asked(crew.items.len());
                 return;
             }
@@ -526,6 +543,11 @@ impl Crew {
         }
     }
 
+    /// Whether what is left need not be read any more.
+    fn is_over(&self) -> bool {
+        self.launch.is_over() || time::seconds().saturating_sub(self.began) > DEADLINE
+    }
+
     fn read(&self, item: &Item, walk: &mut Walk<'_>) -> Result<(), Refusal> {
         let Some(known) = self.launch.files.get(item.file) else {
             return Ok(());
@@ -543,22 +565,19 @@ impl Crew {
             }
         };
         self.wait_for(item);
-        let pages = self.pages.lock();
         let mut budget = Budget {
-            pages: *pages,
+            pages: &self.pages,
             runs: u32::MAX,
         };
-        let before = budget.pages;
+        let guard = self.executable_first.lock();
         // Given up at once by all others.
-        let held = known.path().is_none().then_some(pages);
+        let held = known.path().is_none().then_some(guard);
+        let is_over = || self.is_over();
         let outcome = match file {
-            Some(file) => prefetch::run(file, &known.wish(item.part), &mut budget),
-            None => read_metadata(known, &self.executable, item.part, &mut budget),
+            Some(file) => prefetch::run(file, &known.wish(item.part), &mut budget, is_over),
+            None => read_metadata(known, &self.executable, item.part, &mut budget, is_over),
         };
         drop(held);
-        let mut pages = self.pages.lock();
-        *pages = pages.saturating_sub(before.saturating_sub(budget.pages));
-        drop(pages);
         self.launch.count(outcome.cached, outcome.asked);
         Ok(())
     }
@@ -614,7 +633,7 @@ fn step(from: &Path, name: &[u8]) -> Result<Path, Refusal> {
     /// `NAME_MAX`, and a zero byte.
     const ROOM: usize = 256;
 
-    if !has_local_folders(from.filesystem()) {
+    if !answers(from) {
         return Err(Reason::LibraryFilesystem.into());
     }
     if name == b"." || name == b".." {

@@ -248,7 +248,7 @@ pub(crate) fn wanted_files(
         is_read: false,
         part: None,
     };
-    files.push(own, GFP_KERNEL).map_err(no_memory)?;
+    files.push(own, GFP_KERNEL_ACCOUNT).map_err(no_memory)?;
     let Some(choice) = profile::choose(slot, &mode.key()) else {
         return Ok(files);
     };
@@ -269,7 +269,7 @@ pub(crate) fn wanted_files(
             metadata_left = metadata_left.saturating_sub(count);
         }
         let slurp = slurp && part.is_none();
-        let mut pages = Pages::empty(wanted.len()).map_err(no_memory)?;
+        let mut pages = Pages::charged(wanted.len()).map_err(no_memory)?;
         for (index, word) in pages.words_mut().iter_mut().enumerate() {
             *word = if slurp { u64::MAX } else { wanted.word(index) };
         }
@@ -294,7 +294,7 @@ pub(crate) fn wanted_files(
             is_read: file.is_read(),
             part,
         };
-        files.push(known, GFP_KERNEL).map_err(no_memory)?;
+        files.push(known, GFP_KERNEL_ACCOUNT).map_err(no_memory)?;
     }
     Ok(files)
 }

@@ -10,7 +10,10 @@ use super::{
     sys,
 };
 use kernel::{
-    alloc::AllocError,
+    alloc::{
+        AllocError,
+        Flags, //
+    },
     prelude::*,
     transmute::AsBytes, //
 };
@@ -29,10 +32,19 @@ pub(crate) struct Pages {
 }
 
 impl Pages {
-    /// None of `count` pages. A program that makes the module keep these, by its files and how long it
-    /// runs, pays for them.
+    /// None of `count` pages.
     pub(crate) fn empty(count: usize) -> Result<Self, AllocError> {
-        let words = KVVec::from_elem(0, count.div_ceil(u64::BITS as usize), GFP_KERNEL_ACCOUNT)?;
+        Self::none_of(count, GFP_KERNEL)
+    }
+
+    /// As [`Pages::empty`], at the cost of current's control group: for what is kept as long as a
+    /// program runs. Not for one that exits, in whose place another would be killed.
+    pub(crate) fn charged(count: usize) -> Result<Self, AllocError> {
+        Self::none_of(count, GFP_KERNEL_ACCOUNT)
+    }
+
+    fn none_of(count: usize, flags: Flags) -> Result<Self, AllocError> {
+        let words = KVVec::from_elem(0, count.div_ceil(u64::BITS as usize), flags)?;
         Ok(Self { words, count })
     }
 

@@ -27,14 +27,43 @@ use super::{
 };
 use kernel::{
     fs::File,
-    prelude::*, //
+    prelude::*,
+    sync::atomic::{
+        Atomic,
+        Relaxed, //
+    },
 };
 
+/// Pages that may still be asked for, filled gaps counted, by all who share it.
+pub(crate) struct Allowance(Atomic<i64>);
+
+impl Allowance {
+    /// So many.
+    pub(crate) fn new(pages: u32) -> Self {
+        Self(Atomic::new(pages.into()))
+    }
+
+    /// What is left, at most [`u32::MAX`] pages.
+    pub(crate) fn left(&self) -> u32 {
+        let left = self.0.load(Relaxed).max(0);
+        u32::try_from(left).unwrap_or(u32::MAX)
+    }
+
+    /// Takes `pages`, or what is left of them.
+    fn take(&self, pages: u64) -> u64 {
+        let pages = i64::try_from(pages).unwrap_or(i64::MAX);
+        let had = self.0.fetch_sub(pages, Relaxed).clamp(0, pages);
+        let missing = pages.saturating_sub(had);
+        if missing != 0 {
+            self.0.fetch_add(missing, Relaxed);
+        }
+        had.unsigned_abs()
+    }
+}
+
 /// What may still be asked for.
-#[derive(Clone, Copy)]
-pub(crate) struct Budget {
-    /// Pages, filled gaps counted.
-    pub(crate) pages: u32,
+pub(crate) struct Budget<'a> {
+    pub(crate) pages: &'a Allowance,
     /// Runs.
     pub(crate) runs: u32,
 }
@@ -86,8 +115,14 @@ pub(crate) struct Wish<'a> {
     pub(crate) part: Part,
 }
 
-/// Asks for those pages of a wish that are not cached, and does not wait. `budget` becomes less.
-pub(crate) fn run(file: &File, wish: &Wish<'_>, budget: &mut Budget) -> Outcome {
+/// Asks for those pages of a wish that are not cached, and does not wait, until it `is_over`. `budget`
+/// becomes less.
+pub(crate) fn run(
+    file: &File,
+    wish: &Wish<'_>,
+    budget: &mut Budget<'_>,
+    is_over: impl Fn() -> bool,
+) -> Outcome {
     let inode = Inode::of(file);
     let device = device_of(file);
     let pages = inode.size().div_ceil(PAGE_SIZE as u64);
@@ -100,7 +135,7 @@ pub(crate) fn run(file: &File, wish: &Wish<'_>, budget: &mut Budget) -> Outcome 
             0 => device.gap_pages(),
             pages => pages,
         },
-        max_pages: budget.pages,
+        max_pages: budget.pages.left(),
         file_pages: pages,
     };
     let mapping = page_cache::Mapping::of(file);
@@ -116,13 +151,13 @@ pub(crate) fn run(file: &File, wish: &Wish<'_>, budget: &mut Budget) -> Outcome 
             Plan::new(wish.bitmap, wish.first_page, limits).starting_at(part.start)
         });
         for run in runs {
-            let left = u64::from(budget.pages);
+            let left = u64::from(budget.pages.left());
             if left == 0 {
                 break;
             }
             // What comes is paid for, not only what is named.
             let (first, pages) = page_cache::whole(run.first, run.pages.into());
-            let pages = pages.min(left);
+            let mut pages = pages.min(left);
             if mapping.is_cached(first, pages) {
                 outcome.wanted = outcome.wanted.saturating_add(u64::from(run.wanted));
                 outcome.cached = outcome.cached.saturating_add(pages);
@@ -132,14 +167,14 @@ pub(crate) fn run(file: &File, wish: &Wish<'_>, budget: &mut Budget) -> Outcome 
                 outcome.rest = Some(run.first);
                 break;
             }
+            pages = budget.pages.take(pages);
             outcome.wanted = outcome.wanted.saturating_add(u64::from(run.wanted));
             let cached = mapping.cached(first, pages).min(pages);
             outcome.cached = outcome.cached.saturating_add(cached);
             outcome.asked = outcome.asked.saturating_add(pages.saturating_sub(cached));
             outcome.runs = outcome.runs.saturating_add(1);
             budget.runs = budget.runs.saturating_sub(1);
-            budget.pages = u32::try_from(left.saturating_sub(pages)).unwrap_or(0);
-            if ask(file, first, pages, longest).is_err() {
+            if ask(file, first, pages, longest, &is_over).is_err() {
                 // What one run may not, the next one may not either.
                 break;
             }
@@ -159,11 +194,15 @@ pub(crate) fn run(file: &File, wish: &Wish<'_>, budget: &mut Budget) -> Outcome 
     outcome
 }
 
-/// Asks for one run, in parts that the kernel does not cut.
-fn ask(file: &File, first: u64, pages: u64, longest: u64) -> Result {
+/// Asks for one run, in parts that the kernel does not cut. Each may wait, for memory, or because a
+/// control group has more than it ought to.
+fn ask(file: &File, first: u64, pages: u64, longest: u64, is_over: &impl Fn() -> bool) -> Result {
     let end = first.saturating_add(pages);
     let mut next = first;
     while next < end {
+        if is_over() {
+            return Err(EINTR);
+        }
         let part = longest.min(end.saturating_sub(next)).max(1);
         page_cache::will_need(file, next, part)?;
         next = next.saturating_add(part);

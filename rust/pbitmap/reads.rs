@@ -117,7 +117,7 @@ pub(crate) struct Noted {
 impl Noted {
     fn none_of(pages: u64) -> Result<Self> {
         Ok(Self {
-            pages: Pages::empty(pages as usize)?,
+            pages: Pages::charged(pages as usize)?,
             count: 0,
         })
     }
@@ -208,12 +208,12 @@ impl Reads {
     /// Looks for the files of what was noted; to be called by a task that has them open.
     pub(crate) fn find_files(&self) {
         while let Some(read) = self.next_waiting() {
-            let Some(file) = file::open_in_current(&read.inode) else {
-                continue;
+            let described = match file::open_in_current(&read.inode) {
+                Some(file) => self.describe(read.inode, &file),
+                // Its next read need not have all descriptors gone through once more.
+                None => self.unknown(read.inode),
             };
-            self.add(read.inode, &file, |known| {
-                known.read.add(read.first, read.pages)
-            });
+            self.add(described, |known| known.read.add(read.first, read.pages));
         }
     }
 
@@ -232,7 +232,8 @@ impl Reads {
                 return;
             }
         }
-        self.add(inode, file, |known| known.faulted.add(first, pages));
+        let described = self.describe(inode, file);
+        self.add(described, |known| known.faulted.add(first, pages));
     }
 
     fn next_waiting(&self) -> Option<Read> {
@@ -246,10 +247,8 @@ impl Reads {
     }
 
     /// Remembers a file, and that of it which `note` notes. Without memory it is not recorded.
-    fn add(&self, inode: Identity, file: &File, note: impl Fn(&mut ReadFile)) {
-        let Ok(mut file) = self.describe(inode, file) else {
-            return;
-        };
+    fn add(&self, described: Result<KBox<ReadFile>>, note: impl Fn(&mut ReadFile)) {
+        let Ok(mut file) = described else { return };
         note(&mut file);
         let mut state = self.state.lock();
         let refused = match (state.is_over, state.file(file.inode)) {
@@ -300,6 +299,19 @@ impl Reads {
             clock: self.clock.load(Relaxed),
         };
         Ok(KBox::new(described, GFP_KERNEL_ACCOUNT)?)
+    }
+
+    /// A file that is not recorded.
+    fn unknown(&self, inode: Identity) -> Result<KBox<ReadFile>> {
+        let unknown = ReadFile {
+            inode,
+            path: KVec::new(),
+            identity: FileIdentity::default(),
+            read: Noted::default(),
+            faulted: Noted::default(),
+            clock: self.clock.load(Relaxed),
+        };
+        Ok(KBox::new(unknown, GFP_KERNEL_ACCOUNT)?)
     }
 
     /// How many pages were read so far, or were around page faults: of what a program unmaps the

@@ -35,7 +35,10 @@ use super::{
     sys::{
         device,
         file::Inode,
-        mm::Space,
+        mm::{
+            Locked,
+            Space, //
+        },
         probe::Probe,
         time, trace,
         watch::{
@@ -170,13 +173,15 @@ impl Recorder {
         &self.mapper
     }
 
-    /// Reads the page tables, if nobody has, and hands what is new to the writer.
-    fn finish(&self, space: &Space<'_>) {
+    /// Reads the page tables, if nobody has, and hands what is new to the writer. `locked` is the
+    /// space, if it is locked already.
+    fn finish(&self, space: &Space<'_>, locked: Option<Locked<'_>>) {
         if self.taken.xchg(true, Full) {
             return;
         }
         self.launch.end();
-        match self.record(space) {
+        let locked = locked.unwrap_or_else(|| space.lock());
+        match self.record(space, locked) {
             Ok(None) => {}
             Ok(Some(recording)) => {
                 self.rooms.writer.subject().submit(recording);
@@ -192,7 +197,7 @@ impl Recorder {
     }
 
     /// Reads the page tables. [`None`] if there is nothing to store.
-    fn record(&self, space: &Space<'_>) -> Result<Option<Recording>, Refusal> {
+    fn record(&self, space: &Space<'_>, locked: Locked<'_>) -> Result<Option<Recording>, Refusal> {
         if sysctl::enabled() == 0 {
             return Ok(None);
         }
@@ -201,7 +206,7 @@ impl Recorder {
         let known = |inode: &Inode| launch.file(inode).is_some();
         let reads = self.reads.as_deref();
         let captured = capture::capture(
-            space,
+            locked,
             launch.executable,
             &launch.task,
             known,
@@ -297,11 +302,11 @@ impl Recorder {
     }
 
     /// Takes a sample. Says whether the window closes now.
-    fn sample(&self, now: u64, mm: &MmWithUser) -> bool {
+    fn sample(&self, now: u64, locked: &Locked<'_>) -> bool {
         if sysctl::window_ms() != ADAPTIVE {
             return true;
         }
-        let Ok(mapped) = capture::count(&Space::of(mm)) else {
+        let Ok(mapped) = capture::count(locked) else {
             return true;
         };
         let read = self.reads.as_deref().map_or(0, Reads::pages);
@@ -332,7 +337,7 @@ fn launch_finished(programs: &Programs, launch: &Launch, wanted: u64, hits: u64)
 
 impl Watcher for Recorder {
     fn ended(&self, space: &Space<'_>) {
-        self.finish(space);
+        self.finish(space, None);
     }
 
     fn faulted(&self, space: &Space<'_>, address: usize, missed: bool) {
@@ -441,8 +446,16 @@ impl work::Run for Sampler {
             let recorder = watch.watcher();
             // One that has no user ends by itself.
             let Some(mm) = watch.mm() else { continue };
-            if recorder.sample(now, &mm) {
-                recorder.finish(&Space::of(&mm));
+            // If this is the last user, what ends with it may wait, for the program's requests.
+            let mm = MmWithUser::into_mmput_async(mm);
+            let space = Space::of(&mm);
+            // Who changes it may wait, for a filesystem that does not answer; all others wait for
+            // this thread. It is due again at the next tick.
+            let Some(locked) = space.try_lock() else {
+                continue;
+            };
+            if recorder.sample(now, &locked) {
+                recorder.finish(&space, Some(locked));
                 recorders.close(watch);
                 sysctl::log!(
                     "the window closed after {} ms\n",

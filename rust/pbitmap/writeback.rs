@@ -305,7 +305,9 @@ fn to_folder(recording: &Recording, kernel: &Credential) -> Result<Written, Writ
     check(recording, &recording.capture.executable.inode())?;
     let folder = Folder::configured().ok_or(Reason::Changed)?;
     let _as_kernel = cred::Override::new(kernel);
-    let target = folder.target(stored)?;
+    let trusted =
+        recording.permit.account == Account::Kernel || cred::user(&recording.launch.user) == 0;
+    let target = folder.target(stored, trusted)?;
     let base = match &target.current {
         Some((_, current)) => current,
         None => &stored.loaded,

@@ -195,6 +195,30 @@ mark
 settle
 is "another program's bitmap: used, stale" '0 1' "$(delta used) $(delta refused_stale)"
 
+# Who was promised to be told of changes, and does not answer, is not waited for.
+file=$MNT/delegated
+cp "$PBITMAP_HELPERS/small" "$file"
+tool annotate --store=xattr "$file" >"$WORK/out" 2>&1 || fail "annotate: $(cat "$WORK/out")"
+sync
+background python3 -c '
+import fcntl, os, signal, struct, sys
+signal.signal(signal.SIGIO, signal.SIG_IGN)
+file = os.open(sys.argv[1], os.O_RDONLY)
+fcntl.fcntl(file, 1024 + 16, struct.pack("IHH", 0, fcntl.F_RDLCK, 0)) # F_SETDELEG
+open(sys.argv[2], "w").close()
+signal.pause()' "$file" "$WORK/has-delegation"
+for _ in $(seq 500); do
+	[ -e "$WORK/has-delegation" ] && break
+	sleep 0.02
+done
+holds 'a delegation was granted' test -e "$WORK/has-delegation"
+mark
+starts -- "$file" t:0-3 exit:3
+settle
+is 'a delegation: status, written' '3 0' "$status $(delta writes)"
+is 'a delegation: refused with the reason' 1 "$(delta refused_busy)"
+kill "${jobs_started[-1]}"
+
 # Not everywhere are there attributes.
 mount_at "$WORK/ramfs" -t ramfs ramfs
 cp "$PBITMAP_HELPERS/small" "$WORK/ramfs/small"

@@ -18,7 +18,7 @@ like_an_ssd
 
 # allowed NAME MKFS FSCK TYPE [MOUNT-OPTIONS]
 allowed() {
-	local name=$1 mkfs=$2 fsck=$3 type=$4 options=${5:-} n pages outside before file=$MNT/small
+	local name=$1 mkfs=$2 fsck=$3 type=$4 options=${5:-} n pages outside times before file=$MNT/small
 	wipefs -qa "$SCRATCH_DEV"
 	$mkfs "$SCRATCH_DEV" >"$WORK/mkfs.log" 2>&1 || broken "$name: $mkfs: $(tail -n 3 "$WORK/mkfs.log")"
 	mkdir -p "$MNT"
@@ -27,6 +27,7 @@ allowed() {
 	put_program small
 	sync # allocated on disk
 	outside=$(elf outside "$file")
+	times=$(stat -c '%y %z' "$file")
 	mark
 	for n in 1 2 3 4 5 6; do
 		"$file" "t:$n-15/$n"
@@ -34,6 +35,7 @@ allowed() {
 	done
 	is "$name: writes" 6 "$(delta writes)"
 	is "$name: refused" 0 "$(delta 'refused_*')"
+	is "$name: times of modification and change" "$times" "$(stat -c '%y %z' "$file")"
 	note "$(grown)"
 	mark
 	execs loop-or 60 "$file" t:0-7 -- d:0-7 >"$WORK/loop"

@@ -4,6 +4,8 @@
 # Recorded starts and rmmod leave the kernel's memory as it was: no slab object,
 # page, per-CPU or vmalloc memory a start is left.
 #
+# The debug kernel keeps much of what was freed for a while, and has kmemleak.
+#
 # The same round three times: a leak shows in each of them, what the kernel itself
 # keeps or frees does not. So the least growth of a round counts.
 #
@@ -11,6 +13,7 @@
 # smp: 2
 # mem: 1G
 # timeout: 120
+# kernel: stock
 
 . "$(dirname "$0")/lib.sh"
 

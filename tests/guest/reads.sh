@@ -147,6 +147,33 @@ done
 run "${names[@]}"
 at_least "$case: pages, of 160" 100 "$(recorded_files "$program" | sed -n 's,.*/thread-[0-9]* ,,p' | awk '{ sum += $1 } END { print sum }')"
 
+case='in threads, more than may be read'
+set_sysctl background 2
+set_sysctl max_pages 30
+colder
+mark
+run "${names[@]}"
+at_most "$case: pages asked for" 30 "$(delta pages_read)"
+at_least "$case: pages asked for" 20 "$(delta pages_read)"
+set_sysctl max_pages 65536
+set_sysctl background 1
+
+case='private'
+put_reader private
+put_file secret 10
+chmod 600 "$files/secret"
+mkdir -p "$files/closed/open"
+put_file closed/open/bound 10
+chmod 700 "$files/closed"
+mount_at "$files/mounted" --bind "$files/closed/open"
+run "M:$d/secret" "$d/secret" "M:$d/mounted/bound" "$d/mounted/bound" "M:$d/part@20+1"
+is "$case: what everybody may read" 1 "$(pages_of part)"
+is "$case: a file that not everybody may read" '' "$(pages_of secret)"
+is "$case: a file in a folder that is closed elsewhere" '' "$(pages_of mounted/bound)"
+chmod 700 "$program"
+run "M:$d/secret" "M:$d/mounted/bound"
+is "$case: a program that not everybody may read: mapped" '10 10' "$(pages_of secret) $(pages_of mounted/bound)"
+
 case='mapped for a while'
 put_reader maps
 put_file mapped 1000

@@ -24,6 +24,9 @@ static void pbm_fault_probe(void *data, unsigned long address,
 		return;
 	if (address >= TASK_SIZE_MAX || in_nmi() || faulthandler_disabled())
 		return;
+	/* These never return to user mode, where the fault is followed up. */
+	if (current->flags & (PF_KTHREAD | PF_USER_WORKER))
+		return;
 #ifdef CONFIG_X86
 	/* A write maps one page alone, and a page that is there maps none. */
 	if (error_code & (X86_PF_PROT | X86_PF_WRITE))

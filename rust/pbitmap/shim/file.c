@@ -13,13 +13,22 @@
 
 #include "shim.h"
 
+/* Whether the filesystem was mounted by a user, in a namespace of his own. */
+bool pbm_is_users(const struct path *path)
+{
+	return path->dentry->d_sb->s_user_ns != &init_user_ns;
+}
+
 /*
- * On a stacked filesystem all that is said of a file is about the one that has its
- * pages, which is the one that a mapping refers to.
+ * The inode that has the pages. An overlay whose layers a user put together may have
+ * data that is not there, or is where nobody answers; looking for that warns, or waits.
+ * So there it is the inode of the layer that has the name, which mostly is the same.
  */
 static struct inode *pbm_inode(const struct path *path)
 {
-	return d_real_inode(path->dentry);
+	struct dentry *dentry = path->dentry;
+
+	return d_inode(d_real(dentry, pbm_is_users(path) ? D_REAL_METADATA : D_REAL_DATA));
 }
 
 void pbm_inode_read(const struct path *path, struct pbm_inode *out)
@@ -172,6 +181,23 @@ int pbm_lookup(const struct path *from, const char *name, bool cached, struct pa
 			       LOOKUP_NO_SYMLINKS | (cached ? LOOKUP_CACHED : 0), out);
 }
 
+/* Whether everybody may go through the folders above @dentry in its filesystem. */
+static bool pbm_is_open_above(struct dentry *dentry)
+{
+	struct dentry *at = dget(dentry);
+	bool is_open = true;
+
+	while (is_open && !IS_ROOT(at)) {
+		struct dentry *parent = dget_parent(at);
+
+		dput(at);
+		at = parent;
+		is_open = d_inode(at)->i_mode & 0001;
+	}
+	dput(at);
+	return is_open;
+}
+
 /*
  * Write the path of @path from @root, or from the topmost mount, to the end of
  * @buffer. Returns where it starts; a negative error if it does not fit. And
@@ -190,6 +216,8 @@ int pbm_path_name(const struct path *path, const struct path *root, char *buffer
 		struct dentry *parent;
 
 		if (at.dentry == at.mnt->mnt_root) {
+			/* Of a mount that is a part of a filesystem, also what is above it there. */
+			*is_public = *is_public && pbm_is_open_above(at.dentry);
 			if (follow_up(&at))
 				continue;
 			break;

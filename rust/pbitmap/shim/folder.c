@@ -7,6 +7,7 @@
 #include <linux/pid.h>
 #include <linux/pid_namespace.h>
 #include <linux/sched/task.h>
+#include <linux/statfs.h>
 #include <linux/uidgid.h>
 
 #include "shim.h"
@@ -15,6 +16,15 @@
 static bool pbm_is_roots(const struct inode *inode)
 {
 	return uid_eq(inode->i_uid, GLOBAL_ROOT_UID) && !(inode->i_mode & 0022);
+}
+
+/* What is written here counts for no user's quota; a part is left for others. */
+static bool pbm_has_room(const struct path *place)
+{
+	struct kstatfs st;
+
+	return !vfs_statfs(place, &st) &&
+	       (!st.f_blocks || st.f_bavail > st.f_blocks / 16);
 }
 
 /* The root folder of the first process: since 7.3 kernel threads see nothing. */
@@ -60,6 +70,9 @@ struct file *pbm_folder_open(const char *folder, const char *name, int flags)
 		if (!sb_start_write_trylock(place.dentry->d_sb))
 			goto put;
 		sb_end_write(place.dentry->d_sb);
+		file = ERR_PTR(-ENOSPC);
+		if (!pbm_has_room(&place))
+			goto put;
 	}
 	file = file_open_root(&place, name, flags | O_NOFOLLOW | O_LARGEFILE,
 			      0600);

@@ -116,6 +116,7 @@ u64 pbm_last_change(struct file *file);
 int pbm_may_write(const struct path *path);
 int pbm_may_read(const struct path *path);
 bool pbm_is_owner(const struct path *path);
+bool pbm_is_users(const struct path *path);
 bool pbm_is_member(u32 gid);
 u32 pbm_user(const struct cred *cred);
 int pbm_attribute_get(const struct path *path, const char *name, void *to, size_t len);

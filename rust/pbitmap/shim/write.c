@@ -64,6 +64,13 @@ void pbm_let_writers_in(struct file *file)
 	kernel_setlease(file, F_UNLCK, NULL, &owner);
 }
 
+static void pbm_keep_times(struct inode *inode, unsigned int flag)
+{
+	inode_lock(inode);
+	inode_set_flags(inode, flag, S_NOCMTIME);
+	inode_unlock(inode);
+}
+
 /*
  * Write into allocated blocks of @file, which was opened read-only for this and
  * belongs to the caller. i_writecount is never raised, so that no exec of the
@@ -73,6 +80,7 @@ ssize_t pbm_write_in_place(struct file *file, const void *data, size_t len,
 			   loff_t pos)
 {
 	const fmode_t mode = file->f_mode;
+	struct inode *inode = file_inode(file);
 	struct kvec vec = { .iov_base = (void *)data, .iov_len = len };
 	struct iov_iter iter;
 	struct kiocb kiocb;
@@ -83,25 +91,31 @@ ssize_t pbm_write_in_place(struct file *file, const void *data, size_t len,
 	ret = mnt_get_write_access(file->f_path.mnt);
 	if (ret)
 		return ret;
+	file->f_mode |= FMODE_WRITE | FMODE_CAN_WRITE;
+	/* Who is asked here may write to the same filesystem. */
+	ret = rw_verify_area(WRITE, file, &pos, len);
+	if (ret)
+		goto restore_mode;
 	ret = -EBUSY;
 	if (!file_start_write_trylock(file))
-		goto put_mount;
-
-	/* NOCMTIME: a recording is not an edit; package checks stay quiet. */
-	file->f_mode |= FMODE_WRITE | FMODE_CAN_WRITE | FMODE_NOCMTIME;
+		goto restore_mode;
 	/* Once more, as a writer: ext4 attaches its journal inode only then. */
-	ret = file->f_op->open(file_inode(file), file);
-	if (!ret)
-		ret = rw_verify_area(WRITE, file, &pos, len);
+	ret = file->f_op->open(inode, file);
 	if (!ret) {
 		init_sync_kiocb(&kiocb, file);
 		kiocb.ki_pos = pos;
 		iov_iter_kvec(&iter, ITER_SOURCE, &vec, 1, len);
+		/*
+		 * A recording is not an edit; package checks stay quiet. Not by
+		 * FMODE_NOCMTIME, which btrfs does not look at. There is no other writer.
+		 */
+		pbm_keep_times(inode, S_NOCMTIME);
 		ret = file->f_op->write_iter(&kiocb, &iter);
+		pbm_keep_times(inode, 0);
 	}
-	file->f_mode = mode;
 	file_end_write(file);
-put_mount:
+restore_mode:
+	file->f_mode = mode;
 	mnt_put_write_access(file->f_path.mnt);
 	return ret;
 }
@@ -114,17 +128,29 @@ int pbm_attribute_set(const struct path *path, const char *name, const void *dat
 		      size_t len)
 {
 	struct super_block *sb = path->dentry->d_sb;
+	struct inode *inode = d_inode(path->dentry);
+	struct delegated_inode delegated = {};
 	int error;
 
 	error = mnt_get_write_access(path->mnt);
 	if (error)
 		return error;
 	error = -EBUSY;
-	if (sb_start_write_trylock(sb)) {
-		error = vfs_setxattr(mnt_idmap(path->mnt), path->dentry, name, data,
-				     len, 0);
-		sb_end_write(sb);
+	if (!sb_start_write_trylock(sb))
+		goto put_mount;
+	error = -EAGAIN;
+	if (inode_trylock(inode)) {
+		error = __vfs_setxattr_locked(mnt_idmap(path->mnt), path->dentry, name,
+					      data, len, 0, &delegated);
+		inode_unlock(inode);
 	}
+	/* Who holds a delegation is asked to give it up, and may take its time. */
+	if (is_delegated(&delegated)) {
+		iput(delegated.di_inode);
+		error = -EAGAIN;
+	}
+	sb_end_write(sb);
+put_mount:
 	mnt_put_write_access(path->mnt);
 	return error;
 }

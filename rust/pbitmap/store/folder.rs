@@ -9,6 +9,7 @@
 use super::{
     super::{
         format::{
+            error::Error as FormatError,
             slot::{
                 BuildId,
                 SlotHeader, //
@@ -32,7 +33,13 @@ use super::{
 use kernel::{
     fs::File,
     prelude::*,
-    sync::aref::ARef, //
+    sync::{
+        aref::ARef,
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
+    }, //
 };
 
 /// What the name of a file ends with.
@@ -40,6 +47,12 @@ const SUFFIX: &[u8] = b".pbitmap\0";
 
 /// Bytes of the longest name.
 const NAME_LEN: usize = BuildId::MAX * 2 + SUFFIX.len();
+
+/// Files that are made on behalf of users who are not trusted, until the module is loaded again: of 2
+/// MiB at most, and none where less than a sixteenth is free.
+const MAX_MADE: u64 = 1024;
+
+static MADE: Atomic<u64> = Atomic::new(0);
 
 /// The folder that the administrator named.
 pub(crate) struct Folder(sysctl::Text);
@@ -75,9 +88,17 @@ impl Folder {
         Ok(is_newer.then_some(loaded))
     }
 
-    /// The file for the program of `stored`, made if it is not there.
-    pub(crate) fn target(&self, stored: &Stored) -> Result<Target, WriteError> {
+    /// The file for the program of `stored`, made if it is not there. A user who is not `trusted` may
+    /// have the files of other programs neither replaced nor crowded out: anybody can make a program
+    /// with any build id.
+    pub(crate) fn target(&self, stored: &Stored, trusted: bool) -> Result<Target, WriteError> {
         let build_id = stored.loaded.slot()?.header().build_id();
+        if !trusted && MADE.load(Relaxed) >= MAX_MADE {
+            let there = self.open(&build_id, OpenFor::Reading);
+            if there.is_err_and(|error| error == ENOENT) {
+                return Err(Reason::Full.into());
+            }
+        }
         let file = self
             .open(&build_id, OpenFor::Writing)
             .map_err(write_error)?;
@@ -96,11 +117,18 @@ impl Folder {
             }
             // It may be sound.
             Err(refusal) if refusal == Reason::ReadError.into() => return Err(refusal.into()),
+            // It is that of another program.
+            Err(refusal) if refusal == FormatError::Stale.into() && !trusted => {
+                return Err(refusal.into());
+            }
             // Nothing in it is of use, such as after a power cut when it was made.
             Ok(None) | Err(_) => (),
         }
         let size = stored.loaded.slot()?.header().slot_size as usize;
         let file = if Inode::of(&file).size() == 0 {
+            if !trusted {
+                MADE.fetch_add(1, Relaxed);
+            }
             file
         } else {
             drop(file);

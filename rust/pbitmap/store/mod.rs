@@ -200,6 +200,8 @@ impl From<Error> for WriteError {
             EACCES | EPERM => Self::Refused(Reason::Denied.into()),
             // What a frozen filesystem says.
             EBUSY => Self::Refused(Reason::Frozen.into()),
+            // Somebody else is at it.
+            EAGAIN => Self::Refused(Reason::Busy.into()),
             _ if file::is_full(error) => Self::Refused(Reason::Full.into()),
             _ => Self::Failed(error),
         }
@@ -211,5 +213,6 @@ fn read(file: &File, offset: u64, buffer: &mut [u8]) -> Result<(), Refusal> {
 }
 
 fn zeroed(len: usize) -> Result<KVVec<u8>, Refusal> {
-    KVVec::from_elem(0, len, GFP_KERNEL).map_err(|_| Reason::ReadError.into())
+    // A program keeps its slot until it is recorded.
+    KVVec::from_elem(0, len, GFP_KERNEL_ACCOUNT).map_err(|_| Reason::ReadError.into())
 }

@@ -131,6 +131,7 @@ extern "C" {
     pub(super) fn pbm_may_write(path: *const bindings::path) -> c_int;
     pub(super) fn pbm_may_read(path: *const bindings::path) -> c_int;
     pub(super) fn pbm_is_owner(path: *const bindings::path) -> bool;
+    pub(super) fn pbm_is_users(path: *const bindings::path) -> bool;
     pub(super) fn pbm_is_member(gid: u32) -> bool;
     pub(super) fn pbm_user(cred: *const bindings::cred) -> u32;
     pub(super) fn pbm_attribute_get(

@@ -394,6 +394,12 @@ impl Path {
         Ok(unsafe { ARef::from_raw(file.cast()) })
     }
 
+    /// Whether the filesystem was mounted in a user namespace: who did that decides when it answers.
+    pub(crate) fn is_mounted_by_user(&self) -> bool {
+        // SAFETY: The path is referenced.
+        unsafe { ffi::pbm_is_users(&self.0) }
+    }
+
     /// Whether current owns the file, or may do what its owner may.
     pub(crate) fn is_owner(&self) -> bool {
         // SAFETY: The path is referenced.
