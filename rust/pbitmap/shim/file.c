@@ -216,7 +216,7 @@ int pbm_path_name(const struct path *path, const struct path *root, char *buffer
 		struct dentry *parent;
 
 		if (at.dentry == at.mnt->mnt_root) {
-			/* Of a mount that is a part of a filesystem, also what is above it there. */
+			/* Of a part of a filesystem, also what is above it there. */
 			*is_public = *is_public && pbm_is_open_above(at.dentry);
 			if (follow_up(&at))
 				continue;
