@@ -222,7 +222,7 @@ impl Recorder {
             // Nobody will start it again, and a write would only keep its mount busy.
             return Err(Reason::Changed.into());
         }
-        if !space.ran() {
+        if !space.ran(&launch.task) {
             return Err(Reason::NotRun.into());
         }
         let (wanted, hits) = self.hits(&capture);

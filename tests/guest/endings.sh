@@ -40,6 +40,14 @@ put_back /proc/sys/kernel/core_pattern
 echo "$MNT/core.%e" >/proc/sys/kernel/core_pattern
 ulimit -c unlimited
 same 'core dump' kill:11
+# Whichever thread is the last to go: what the dump touched is not what a start needs.
+set_sysctl window_ms 0
+for round in 1 2 3 4 5 6; do
+	recordings=$(counter recordings)
+	same "core dump of threads, $round" in-thread kill:11 pause
+	is "core dump of threads, $round: recordings" "$recordings" "$(counter recordings)"
+done
+set_sysctl window_ms 1
 ulimit -c 0
 is 'the core file is an ELF file' ELF "$(head -c 4 core.pages | tail -c 3)"
 rm -f core.*

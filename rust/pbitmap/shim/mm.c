@@ -63,18 +63,25 @@ bool pbm_area_at(struct mm_struct *mm, unsigned long addr, struct pbm_area *out)
 	return true;
 }
 
+/* Of an exit code, as wait(2) has it. */
+#define PBM_DUMPED 0x80
+
 /*
- * False for an mm whose exec failed on the way, which the OOM reaper touched or
- * which was dumped: its page tables do not tell what a start needs.
+ * False for an mm, that of @task, whose exec failed on the way, which the OOM reaper
+ * touched or which was dumped: its page tables do not tell what a start needs.
  */
-bool pbm_mm_ran(struct mm_struct *mm)
+bool pbm_mm_ran(struct mm_struct *mm, const struct task_struct *task)
 {
+	const struct signal_struct *signal = task->signal;
+
 	/*
-	 * current is only the task that dropped the last reference; that a
-	 * dumping task frees another program's mm is rare, and costs one
-	 * recording.
+	 * A dump that is being written, and one that was. current is only the
+	 * task that dropped the last reference; that a dumping task frees
+	 * another program's mm is rare, and costs one recording.
 	 */
 	return mm->start_code && !mm_flags_test(MMF_UNSTABLE, mm) &&
+	       !READ_ONCE(signal->core_state) &&
+	       !(READ_ONCE(signal->group_exit_code) & PBM_DUMPED) &&
 	       !(current->flags & PF_DUMPCORE);
 }
 

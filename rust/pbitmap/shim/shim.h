@@ -159,7 +159,7 @@ bool pbm_read_find(void);
 bool pbm_read_register(void);
 void pbm_read_unregister(void);
 
-bool pbm_mm_ran(struct mm_struct *mm);
+bool pbm_mm_ran(struct mm_struct *mm, const struct task_struct *task);
 unsigned int pbm_areas(struct mm_struct *mm, unsigned long from,
 		       struct pbm_area *out, unsigned int max);
 bool pbm_area_at(struct mm_struct *mm, unsigned long addr, struct pbm_area *out);

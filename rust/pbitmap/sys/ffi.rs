@@ -205,7 +205,10 @@ extern "C" {
     pub(super) fn pbm_read_register() -> bool;
     pub(super) fn pbm_read_unregister();
 
-    pub(super) fn pbm_mm_ran(mm: *mut bindings::mm_struct) -> bool;
+    pub(super) fn pbm_mm_ran(
+        mm: *mut bindings::mm_struct,
+        task: *const bindings::task_struct,
+    ) -> bool;
     pub(super) fn pbm_areas(
         mm: *mut bindings::mm_struct,
         from: c_ulong,

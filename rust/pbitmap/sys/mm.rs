@@ -192,10 +192,11 @@ impl<'a> Space<'a> {
         })
     }
 
-    /// Whether a program ran in it: its exec succeeded, it was neither dumped nor reaped.
-    pub(crate) fn ran(&self) -> bool {
-        // SAFETY: By the invariant of the type, the mm is there.
-        unsafe { ffi::pbm_mm_ran(self.mm) }
+    /// Whether a program ran in it, in `task`: its exec succeeded, it was neither dumped nor reaped.
+    pub(crate) fn ran(&self, task: &Task) -> bool {
+        // SAFETY: By the invariant of the type, the mm is there; the task is referenced, and keeps its
+        // `signal` for as long.
+        unsafe { ffi::pbm_mm_ran(self.mm, task.as_ptr()) }
     }
 
     /// Locks it for reading.

@@ -18,6 +18,7 @@
  *	input                    wait for a byte of standard input
  *	msleep:N                 sleep N milliseconds
  *	thread-exit              start a thread that ends the whole process (status 9)
+ *	in-thread                do the rest in a thread, while the first one sleeps
  *	exec:PATH                execute PATH without arguments
  *	thread-exec:PATH         the same from a thread
  *	fork                     fork; the child goes on, the parent waits and takes its status
@@ -251,6 +252,9 @@ static int run(int argc, char **argv)
 			syscall2(__NR_nanosleep, ts, 0);
 		} else if (starts_with(arg, "thread-exit")) {
 			start_task(THREAD, &(struct task){ 0 });
+			wait_to_be_killed();
+		} else if (starts_with(arg, "in-thread")) {
+			start_task(THREAD, &(struct task){ .argc = argc - i, .argv = argv + i });
 			wait_to_be_killed();
 		} else if (starts_with(arg, "exec:")) {
 			execute(arg + 5);
