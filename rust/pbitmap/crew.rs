@@ -220,8 +220,7 @@ impl Left {
 /// A file of no more runs is asked for at once by exec, whatever its turns: a crew comes late for it.
 const FEW_RUNS: usize = 64;
 
-/// What of a file exec asks for itself. A device that serves in turns gets all in the order in which
-/// it lies.
+/// What of a file exec asks for itself. A device that turns gets all in the order in which it lies.
 fn first_part(known: &Known, may_wait: bool) -> Part {
     let is_small = || known.wanted().runs().nth(FEW_RUNS).is_none();
     match known.has_turns() && !may_wait && !is_small() {
@@ -317,7 +316,7 @@ pub(crate) fn prefetch(launch: &Arc<Launch>, executable: &File, pool: &Pool) -> 
     let device = prefetch::device_of(executable);
     let (may_wait, runs) = match sysctl::background() {
         0 => (true, u32::MAX),
-        1 if device.serves_in_turns() => (true, u32::MAX),
+        1 if device.turns() => (true, u32::MAX),
         1 => (false, device.inline_runs()),
         _ => (false, 0),
     };
@@ -338,6 +337,11 @@ pub(crate) fn prefetch(launch: &Arc<Launch>, executable: &File, pool: &Pool) -> 
             read_metadata(known, executable, Part::All, &mut budget, || false)
         } else if known.path().is_none() {
             prefetch::run(executable, &known.wish(part), &mut budget, || false)
+        } else if may_wait && known.is_read() && sysctl::background() != 0 {
+            // Of many small files one is needed after the other: a program that waits for all of
+            // them could be half through.
+            left.file(index, known);
+            continue;
         } else {
             match read_inline(launch, known, part, &mut walk, may_wait, &mut budget) {
                 Inline::Asked(outcome) => outcome,

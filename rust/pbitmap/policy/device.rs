@@ -26,13 +26,15 @@ const GAP_IN_TURNS: u32 = 8;
 const GAP_ROTATIONAL: u32 = 32;
 
 impl Device {
-    /// Whether a request waits for the one before it. Then all are best asked for by exec, in their
-    /// order: a program that runs meanwhile would only put its own between them.
+    /// Whether a request waits for the one before it, so that each of them costs.
     pub fn serves_in_turns(self) -> bool {
         self.turns() || self.takes_at_most(FEW_REQUESTS)
     }
 
-    fn turns(self) -> bool {
+    /// Whether it goes from one place to the next for each request. Then what a program maps is best
+    /// asked for by exec, in the order in which it lies: a program that runs meanwhile, and needs
+    /// something in between, would have it go there and back.
+    pub fn turns(self) -> bool {
         self.rotational && self.takes_at_most(MOST_REQUESTS)
     }
 
@@ -51,11 +53,13 @@ impl Device {
         }
     }
 
-    /// Runs that exec asks for itself, if others are for threads beside the program: those that
-    /// leave half of the device's queue.
+    /// Runs of what is needed first that exec asks for itself, if others are for threads beside the
+    /// program: those that leave half of the device's queue. Where there is none, what is not asked
+    /// for now waits behind what is asked for later.
     pub fn inline_runs(self) -> u32 {
-        self.requests
-            .map_or(INLINE_RUNS, |requests| requests / 2)
-            .max(1)
+        if self.serves_in_turns() {
+            return u32::MAX;
+        }
+        self.requests.map_or(INLINE_RUNS, |requests| requests / 2)
     }
 }

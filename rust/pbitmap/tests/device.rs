@@ -30,6 +30,12 @@ mod tests {
     fn a_hole_costs_less_than_another_turn() {
         assert!(CARD.serves_in_turns() && DISK.serves_in_turns() && !QUEUE.serves_in_turns());
         assert_eq!((CARD.gap_pages(), DISK.gap_pages()), (8, 32));
+        assert!(DISK.turns() && !CARD.turns());
+    }
+
+    #[test]
+    fn what_is_needed_first_is_first_in_a_queue_that_is_served_in_turns() {
+        assert_eq!(CARD.inline_runs(), u32::MAX);
     }
 
     #[test]
