@@ -30,7 +30,7 @@ try() { # PROGRAM ARGUMENT...
 	starts -e "$file" -- "$file" "$@"
 	settle
 	is "$name: output and status" "$expected 0" "$output $status"
-	at_most "$name: major faults of the second cold start, $first before" $((first / 10)) "$majflt"
+	at_most "$name: major faults of the second cold start, $first before" $((first / 5)) "$majflt"
 	is "$name: bitmap used" 1 "$(delta used)"
 	note "$(grown)"
 	is "$name: check" 0 "$(status_of tool check "$file")"

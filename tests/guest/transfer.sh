@@ -87,7 +87,7 @@ use() {
 	is "$name: attribute used" 1 "$(delta used_attribute)"
 	is "$name: libraries that are refused" 0 "$(delta 'refused_library*')"
 	# (of more than 1,100; the program may be first where its later turns are)
-	at_most "$name: major faults of the first start" 20 "$majflt"
+	at_most "$name: major faults of the first start" 30 "$majflt"
 	note "$(grown)"
 	for _ in 1 2 3 4; do
 		starts -r "$MNT" -- "$@"
