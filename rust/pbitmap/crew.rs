@@ -222,7 +222,7 @@ const FEW_RUNS: usize = 64;
 
 /// A start that wants more pages waits for a device that serves in turns, whatever it gets first: so
 /// they are asked for in the fewest requests, in the order in which they lie.
-const MANY: u64 = 4096;
+const MANY: u64 = 10240;
 
 /// What of a file exec asks for itself. A device that turns gets all in the order in which it lies.
 fn first_part(known: &Known, may_wait: bool) -> Part {
