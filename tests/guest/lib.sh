@@ -352,7 +352,7 @@ background() {
 # may not have come to its exec
 executes() {
 	local i
-	for i in $(seq 500); do
+	for i in $(seq $((250 * PBITMAP_PATIENCE))); do
 		[ "/proc/$1/exe" -ef "$2" ] && return
 		sleep 0.02
 	done
