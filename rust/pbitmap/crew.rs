@@ -249,6 +249,7 @@ struct Crew {
     turn: Mutex<()>,
     #[pin]
     turn_comes: CondVar,
+    /// Pages that may still be asked for, by all hands together.
     pages: Allowance,
     /// Held while the executable is asked for: its pages are needed first, and are not to share the
     /// device's queue with those of other files.
