@@ -28,7 +28,7 @@ from harness import Failed, say
 
 HERE = Path(__file__).resolve().parent
 # Of which cells the report has a time line.
-TIMELINE_PROGRAMS = ["git", "python3", "clang"]
+TIMELINE_PROGRAMS = ["git", "python3", "clang", "java", "busybox"]
 TIMELINE_DEVICE = "network"
 TIMELINE_RIVALS = ["none", "pbitmap"]
 PARTS = ["starts", "costs"]
