@@ -25,7 +25,7 @@ help: ## this list
 demo: check-env ## real programs, started cold without and with the module
 	@scripts/demo.sh
 
-test: check-env ## everything that is tested, closing with "N passed, N failed"
+test: check-env ## all tests that take minutes, closing with "N passed, N failed"
 	@scripts/test.sh $(TESTS)
 
 test-debug: check-env ## KASAN, lockdep, kmemleak, failing allocations (QUICK=1: a part)
@@ -75,8 +75,8 @@ fmtcheck: check-env ## say which Rust files are not formatted
 fuzz: check-env ## the fuzz targets, SECONDS= each (default 60)
 	@scripts/in-root.sh scripts/fuzz.sh $(SECONDS)
 
-soak: check-env ## 100,000 starts under writeback and reload, 50,000 damaged programs: hours
-	@scripts/soak.sh $(STARTS) $(CASES)
+soak: check-env ## STARTS=100000 under writeback and reload, CASES=50000 damaged programs: hours
+	@scripts/soak.sh $(or $(STARTS),100000) $(CASES)
 
 test-suites: check-env ## the kernel's selftests, stress-ng, a package's build: equal with the module
 	@scripts/suites.sh $(if $(QUICK),--quick) $(PARTS)

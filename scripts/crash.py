@@ -298,6 +298,9 @@ def main():
         all_cuts = Cut.all_in(output.read_text(errors="replace") if output.exists() else "")
         for name in filesystems:
             tallies.append(Tally(f"kill-{name}", [cut for cut in all_cuts if cut.name == f"kill-{name}"]))
+            # What looks at the disk may have crashed itself.
+            if tallies[-1].cuts != kills and "kill" not in unwell:
+                unwell.append("kill")
 
     total = Tally.total(tallies)
     print(f"\nPower cuts, Linux {guest.Kernel.stock('RELEASE')}, seed {args.seed}\n")

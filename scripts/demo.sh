@@ -6,7 +6,8 @@
 # Starts real programs from a cold disk, without and with the module, in a guest
 # whose clock counts instructions (bench/README.md), prints what came of it, and
 # writes build/demo.json. Fails if one of the usual programs does not start
-# faster, or still takes more than a tenth of the major faults on its own pages.
+# faster, still takes more than a tenth of the major faults on its own pages, or
+# reads more than half of the bytes of whole files.
 # `make demo` calls this; make passes the variables:
 #
 #   PROGRAM='/usr/bin/gawk' ARGS='--version' PACKAGES='gawk'

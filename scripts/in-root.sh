@@ -15,37 +15,19 @@
 # next one. The network, proxies, CA certificates and cargo's configuration
 # are the host's. CARGO_HOME and CARGO_TARGET_DIR lie in the cache.
 #
-#   --rw DIR[:PLACE]   the host's DIR, writable, at PLACE (default: /mnt/host)
-#   --ro DIR[:PLACE]   the same, read-only
 #   --scratch          let the command change the whole root (apt-get install);
 #                      the changes are in memory and gone afterwards
-#   --env NAME=VALUE   set a variable; nothing but the usual ones gets through
-#   --offline          without network
 #
-# Already inside the root, the command is simply run.
+# Of variables only the usual ones get through. Already inside the root, the command is simply run.
 
 . "$(dirname "$0")/lib.sh"
 
-binds=()
 scratch=
 env_args=()
-unshare_args=()
 while [ $# -gt 0 ]; do
 	case $1 in
-	--rw | --ro)
-		binds+=("${1#--} ${2:?}")
-		shift 2
-		;;
 	--scratch)
 		scratch=yes
-		shift
-		;;
-	--env)
-		env_args+=("${2:?}")
-		shift 2
-		;;
-	--offline)
-		unshare_args+=(--net)
 		shift
 		;;
 	--shell)
@@ -69,7 +51,7 @@ if [ $# = 0 ]; then
 fi
 
 if [ -n "${PBITMAP_IN_ROOT:-}" ]; then
-	exec env "${env_args[@]}" "$@"
+	exec "$@"
 fi
 
 if [ "$(id -u)" != 0 ]; then
@@ -99,15 +81,12 @@ jobs=$(nproc)
 
 env_args+=(
 	PBITMAP_IN_ROOT="${root##*/}"
-	PBITMAP_HOST_SRC="$SRC"
 	PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 	HOME=/root USER=root LOGNAME=root SHELL=/bin/bash LANG=C.UTF-8
 	CARGO_HOME=/cache/cargo CARGO_TARGET_DIR="$target" CARGO_BUILD_JOBS="$jobs"
 )
 
 export IN_ROOT_ROOT=$root IN_ROOT_CACHE=$CACHE IN_ROOT_SRC=$SRC IN_ROOT_SCRATCH=$scratch
-IN_ROOT_BINDS=$(printf '%s\n' "${binds[@]}")
-export IN_ROOT_BINDS
 
 # A private view of the file systems, made by a shell that then becomes the
 # command. The lock keeps build-root.sh from removing the root meanwhile.
@@ -143,16 +122,6 @@ if [ -d /usr/local/share/ca-certificates ]; then
 fi
 mount --bind "$IN_ROOT_SRC" "$new/src"
 mount --bind "$IN_ROOT_CACHE" "$new/cache"
-printf "%s\n" "$IN_ROOT_BINDS" | while read -r mode what; do
-	[ -n "$mode" ] || continue
-	case $what in
-	*:*) place=${what##*:} what=${what%:*} ;;
-	*) place=/mnt/host ;;
-	esac
-	[ -d "$new$place" ] || mkdir -p "$new$place"
-	mount --bind "$what" "$new$place"
-	[ "$mode" = rw ] || mount -o remount,bind,ro "$new$place"
-done
 for config in ${CARGO_HOME:-/nonexistent} ${HOME:-/root}/.cargo; do
 	if [ -f "$config/config.toml" ] && [ "$config" != "$IN_ROOT_CACHE/cargo" ]; then
 		mkdir -p "$new/root/.cargo-host"
@@ -182,5 +151,5 @@ touch "$CACHE/cargo/config.toml"
 exec 8<"$root"
 flock -s 8
 # (the first process of a PID namespace is deaf to SIGTERM: it ends with this one)
-setpriv --pdeathsig KILL unshare --mount --pid --fork --kill-child "${unshare_args[@]}" \
+setpriv --pdeathsig KILL unshare --mount --pid --fork --kill-child \
 	bash -c "$setup" setup "${env_args[@]}" "$@"

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
-"""Usage: ktap.py [--sources DIR] [--minimum N] [--json FILE] LOG
+"""Usage: ktap.py [--sources DIR] [--minimum N] LOG
 
 Reads the KTAP that KUnit prints into a kernel's log, nested to any depth, and
 says which tests passed and failed.
@@ -16,7 +16,6 @@ anything failed or is missing.
 """
 
 import argparse
-import json
 import pathlib
 import re
 import sys
@@ -177,7 +176,6 @@ def main():
     parser = argparse.ArgumentParser(usage=__doc__)
     parser.add_argument("--sources")
     parser.add_argument("--minimum", type=int, default=1)
-    parser.add_argument("--json")
     parser.add_argument("log")
     args = parser.parse_args()
 
@@ -195,9 +193,6 @@ def main():
     for problem in report["problems"]:
         print(f"FAIL {problem}")
     failures = len(report["failed"]) + len(report["problems"])
-    if args.json:
-        with open(args.json, "w", encoding="utf-8") as out:
-            json.dump(report, out, indent=1)
     print(f"{len(report['passed'])} passed, {failures} failed, {len(report['skipped'])} skipped")
     return 1 if failures else 0
 

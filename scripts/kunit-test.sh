@@ -51,14 +51,14 @@ cpu=(-cpu max)
 if [ "$accel" = kvm ]; then cpu=(-cpu host); fi
 say "running the KUnit tests in the $kernel kernel under $accel"
 # No 5-level paging: early boot is no concern of ours, and it costs time.
-timeout -k 2 "${KUNIT_TIMEOUT:-300}" qemu-system-x86_64 -accel "$accel" "${cpu[@]}" -smp 2 -m 1G \
+timeout -k 2 300 qemu-system-x86_64 -accel "$accel" "${cpu[@]}" -smp 2 -m 1G \
 	-nodefaults -display none -monitor none -no-reboot -serial "file:$log" \
 	-kernel "$tree/arch/x86/boot/bzImage" -initrd "$dir/initramfs" \
 	-append 'console=ttyS0 no5lvl panic=-1 loglevel=8 kunit.enable=1 kunit.autorun=1' </dev/null >&2 ||
 	say "the KUnit guest did not end by itself; the report is of what it got to"
 
 status=0
-python3 "$SCRIPTS/ktap.py" --sources "$SRC/rust/pbitmap" --minimum "${KUNIT_MINIMUM:-150}" "$log" >"$dir/report" || status=1
+python3 "$SCRIPTS/ktap.py" --sources "$SRC/rust/pbitmap" --minimum 150 "$log" >"$dir/report" || status=1
 extra=0
 complain() {
 	printf 'FAIL %s\n' "$*"

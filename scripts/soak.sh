@@ -4,8 +4,8 @@
 # Usage: soak.sh [STARTS [CASES]]
 #
 # The long forms of three guest tests: STARTS (default 100,000) starts of programs
-# whose bitmaps are written each time, while the module is removed and loaded
-# again and again (tests/guest/load.sh); CASES (default 50,000) damaged programs
+# whose bitmaps change each time, while the module is removed and loaded again and
+# again (tests/guest/load.sh); CASES (default 50,000) damaged programs
 # executed (fuzz-exec.sh), and as many accesses to the sysctls and counters
 # (fuzz-interface.sh), both from a seed that is another one each time and is in
 # build/logs/guest/. Ends with what each counted and a line "N passed, N failed".

@@ -156,6 +156,8 @@ def compare_suite(suite, plain, module, args):
         run_all(again, args.parallel)
         for runner in again:
             runs[runner.way].append(runner.results(suite))
+            if problem := runner.problem(suite):
+                problems.append(problem)
         of_these = lambda way: [{key: results.get(key) for key in different} for results in results(way)]
         _, unsteady, different = compare(of_these("plain"), of_these("module"))
         # What was ended the first time may have come to its end.

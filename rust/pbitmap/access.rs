@@ -7,7 +7,7 @@
 //! is written only where that is known to do no harm.
 
 use super::{
-    crew,
+    filesystem,
     stats::Reason,
     store::{
         folder::Folder,
@@ -23,9 +23,6 @@ use super::{
     sysctl,
 };
 use kernel::prelude::*;
-
-/// Filesystems on which writing in place was tested: allocated blocks of a file that runs.
-const FILESYSTEMS: [&CStr; 3] = [c"ext4", c"xfs", c"btrfs"];
 
 /// Seconds between two updates of a bitmap on behalf of users who may not write the file.
 const OTHERS_INTERVAL: u32 = 60;
@@ -90,7 +87,7 @@ pub(crate) fn may_update(
         Ok(is_own) => (travels, is_own),
         Err(reason) if Folder::configured().is_none() => return Err(reason),
         // The writer would ask for attributes, and all other recordings wait for it.
-        Err(reason) if !crew::answers(path) => return Err(reason),
+        Err(reason) if !filesystem::answers(path) => return Err(reason),
         Err(_) if !has_build_id => return Err(Reason::NoBuildId),
         // Nobody can write it as it is; its owner could if it were elsewhere.
         Err(_) => (Place::Folder, path.is_owner()),
@@ -128,13 +125,11 @@ pub(crate) fn outside_a_sandbox(permit: Permit) -> Result<Permit, Reason> {
 
 /// Whether current may write the bitmap to where it travels, if anybody may.
 fn may_be_written(path: &Path, inode: &Inode, travels: Place) -> Result<bool, Reason> {
-    let filesystem = path.filesystem();
+    let name = path.filesystem();
     let known = match travels {
         // The filesystem replaces an attribute by itself. One that is stacked would copy the file.
-        Place::Attribute => crew::is_local(filesystem),
-        Place::Section | Place::Folder => FILESYSTEMS
-            .iter()
-            .any(|name| name.to_bytes() == filesystem.to_bytes()),
+        Place::Attribute => filesystem::is_local(name),
+        Place::Section | Place::Folder => filesystem::is_written_in_place(name),
     };
     if !known {
         return Err(Reason::Filesystem);

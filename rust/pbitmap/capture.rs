@@ -7,7 +7,7 @@
 //! was mapped beside a touched page does not, see [`mapper`](super::mapper).
 
 use super::{
-    crew,
+    filesystem,
     format::{
         elf,
         slot::{
@@ -234,7 +234,7 @@ pub(crate) fn capture(
                     let wanted = is_own
                         || !inode.is_unlinked()
                             && !inode.is_dax()
-                            && crew::is_local(file::filesystem(area.file()));
+                            && filesystem::is_local(file::filesystem(area.file()));
                     let pages = recorded_pages(&inode);
                     if !wanted || pages > left || found.len() >= MAX_FILES {
                         continue;

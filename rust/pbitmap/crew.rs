@@ -20,6 +20,7 @@
 //! the program does: [`Launch::end`].
 
 use super::{
+    filesystem,
     format::turns::TURNS,
     launch::{
         Known,
@@ -52,6 +53,10 @@ use super::{
         trace, //
     },
     sysctl,
+    walk::{
+        self,
+        Walk, //
+    },
 };
 use core::ops::Range;
 use kernel::{
@@ -80,45 +85,6 @@ const DEADLINE: u64 = 10;
 /// A start is given to the crew only if so many times the wanted pages are available: under memory
 /// pressure what is read early is lost early, and takes the place of something.
 const SPARE: u64 = 4;
-
-/// Filesystems whose files are read, and whose folders are gone through: local ones, which answer.
-const LOCAL: [&CStr; 10] = [
-    c"ext4",
-    c"xfs",
-    c"btrfs",
-    c"f2fs",
-    c"ext2",
-    c"ext3",
-    c"squashfs",
-    c"erofs",
-    c"vfat",
-    c"exfat",
-];
-
-/// Of these there are folders only: the files are in memory already.
-const IN_MEMORY: [&CStr; 3] = [c"tmpfs", c"ramfs", c"rootfs"];
-
-/// Of this too: the files are on other filesystems.
-const OVERLAY: &CStr = c"overlay";
-
-/// Whether files of the filesystem with this name are recorded and read.
-pub(crate) fn is_local(filesystem: &CStr) -> bool {
-    LOCAL
-        .iter()
-        .any(|name| name.to_bytes() == filesystem.to_bytes())
-}
-
-/// Whether looking for something at `path` ends soon: on a local filesystem, or layers of such that
-/// no user put together.
-pub(crate) fn answers(path: &Path) -> bool {
-    let filesystem = path.filesystem();
-    let is_layered = filesystem.to_bytes() == OVERLAY.to_bytes();
-    is_local(filesystem)
-        || is_layered && !path.is_mounted_by_user()
-        || IN_MEMORY
-            .iter()
-            .any(|name| name.to_bytes() == filesystem.to_bytes())
-}
 
 /// One thing to read: a part of a file of the launch.
 #[derive(Clone, Copy)]
@@ -284,8 +250,7 @@ pub(crate) fn is_warm(launch: &Launch, executable: &File) -> bool {
         let bitmap = known.wanted();
         let is_cached = match known.path() {
             None => prefetch::is_cached(page_cache::Mapping::of(executable), bitmap),
-            Some(path) => root
-                .look_up(relative(path), true)
+            Some(path) => walk::known(&root, path)
                 .ok()
                 .and_then(|found| admit(known, found).ok())
                 .is_some_and(|found| prefetch::is_cached(page_cache::Mapping::at(&found), bitmap)),
@@ -433,11 +398,11 @@ fn read_inline(
     let Some(path) = known.path() else {
         return Inline::Refused;
     };
-    let found = match walk.root.look_up(relative(path), true) {
+    let found = match walk.known(path) {
         Ok(found) => Ok(found),
         Err(_) if may_wait => walk.to(path),
         // Not there, or not for this caller: the crew would find nothing else, but would wait.
-        Err(error) if error != EAGAIN => Err(look_up_refusal(error)),
+        Err(error) if error != EAGAIN => Err(walk::look_up_refusal(error)),
         Err(_) => return Inline::Later,
     };
     match found.and_then(|found| admit(known, found)) {
@@ -592,79 +557,13 @@ impl Crew {
     }
 }
 
-/// The way from a root through folders of local filesystems; it remembers the last folder, since
-/// libraries are neighbours.
-struct Walk<'a> {
-    root: &'a Path,
-    folder: KVec<u8>,
-    place: Option<Path>,
-}
-
-impl<'a> Walk<'a> {
-    fn new(root: &'a Path) -> Self {
-        Self {
-            root,
-            folder: KVec::new(),
-            place: None,
-        }
-    }
-
-    /// Goes to `path`, one component after the other, so that a filesystem is known before it is
-    /// asked.
-    fn to(&mut self, path: &CStr) -> Result<Path, Refusal> {
-        let bytes = path.to_bytes();
-        let split = bytes
-            .iter()
-            .rposition(|byte| *byte == b'/')
-            .ok_or(Reason::LibraryGone)?;
-        let (folder, name) = bytes.split_at(split);
-        if self.place.is_none() || *self.folder != *folder {
-            let mut place = self.root.again();
-            for component in folder.split(|byte| *byte == b'/') {
-                if !component.is_empty() {
-                    place = step(&place, component)?;
-                }
-            }
-            self.place = None;
-            self.folder.clear();
-            self.folder
-                .extend_from_slice(folder, GFP_KERNEL)
-                .map_err(|_| Reason::NoRecorder)?;
-            self.place = Some(place);
-        }
-        let place = self.place.as_ref().ok_or(Reason::LibraryGone)?;
-        step(place, name.get(1..).unwrap_or_default())
-    }
-}
-
-/// One component further.
-fn step(from: &Path, name: &[u8]) -> Result<Path, Refusal> {
-    /// `NAME_MAX`, and a zero byte.
-    const ROOM: usize = 256;
-
-    if !answers(from) {
-        return Err(Reason::LibraryFilesystem.into());
-    }
-    if name == b"." || name == b".." {
-        return Err(Reason::LibraryGone.into());
-    }
-    let mut buffer = [0; ROOM];
-    buffer
-        .get_mut(..name.len())
-        .filter(|room| room.len() < ROOM)
-        .ok_or(Reason::LibraryGone)?
-        .copy_from_slice(name);
-    let name = CStr::from_bytes_until_nul(&buffer).map_err(|_| Reason::LibraryGone)?;
-    from.look_up(name, false).map_err(look_up_refusal)
-}
-
 /// Whether what was found is what was recorded, and current may read it.
 fn admit(known: &Known, found: Path) -> Result<Path, Refusal> {
     let inode = found.inode();
     if !inode.is_regular() || !known.is(&inode) {
         return Err(Reason::LibraryChanged.into());
     }
-    if !is_local(found.data_filesystem()) || inode.is_dax() {
+    if !filesystem::is_local(found.data_filesystem()) || inode.is_dax() {
         return Err(Reason::LibraryFilesystem.into());
     }
     found.may_read().map_err(|_| Reason::LibraryUnreadable)?;
@@ -677,22 +576,4 @@ fn open_refusal(error: Error) -> Refusal {
         _ => Reason::LibraryUnreadable,
     }
     .into()
-}
-
-fn look_up_refusal(error: Error) -> Refusal {
-    if error == EACCES || error == EPERM {
-        Reason::LibraryUnreadable.into()
-    } else {
-        Reason::LibraryGone.into()
-    }
-}
-
-/// A path without the slash at its beginning, as it is looked up from a root.
-fn relative(path: &CStr) -> &CStr {
-    let bytes = path.to_bytes_with_nul();
-    let start = bytes.iter().take_while(|byte| **byte == b'/').count();
-    bytes
-        .get(start..)
-        .and_then(|rest| CStr::from_bytes_with_nul(rest).ok())
-        .unwrap_or(path)
 }

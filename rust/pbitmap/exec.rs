@@ -165,11 +165,11 @@ impl Engine {
         &self.rooms.programs
     }
 
-    /// Uses and records the bitmap of an ELF file; [`None`] if it has no marker.
-    fn start(&self, exec: &Exec<'_>, header: &Header) -> Result<Option<()>, Refusal> {
+    /// Uses and records the bitmap of an ELF file, if it has one.
+    fn start(&self, exec: &Exec<'_>, header: &Header) -> Result<(), Refusal> {
         let file = exec.file();
         let Some(stored) = store::find(file, header, exec.head(), &self.kernel)? else {
-            return Ok(None);
+            return Ok(());
         };
         let no_memory = |_| Reason::NoRecorder;
         let inode = Inode::of(file);
@@ -238,7 +238,7 @@ impl Engine {
         }
         result?;
         permit?;
-        Ok(Some(()))
+        Ok(())
     }
 
     /// Has the program recorded; what it reads unless all is in memory.

@@ -48,6 +48,7 @@ mod capture;
 mod crew;
 mod early_fault;
 mod exec;
+mod filesystem;
 pub mod format;
 mod launch;
 mod mapper;
@@ -67,6 +68,7 @@ mod sys;
 mod sysctl;
 #[cfg(CONFIG_KUNIT)]
 mod tests;
+mod walk;
 mod writeback;
 
 module! {

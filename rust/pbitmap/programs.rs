@@ -45,6 +45,7 @@ type Key = (u64, u64, u32);
 struct Program {
     path: KVec<u8>,
     runs: u64,
+    recorded: u64,
     wanted: u64,
     cached: u64,
     read: u64,
@@ -158,6 +159,7 @@ impl Programs {
         read: u64,
     ) {
         self.change(identity, |program| {
+            program.recorded = program.recorded.saturating_add(1);
             program.wanted = program.wanted.saturating_add(wanted);
             program.hits = program.hits.saturating_add(hits);
             program.waste = program.waste.saturating_add(wanted.saturating_sub(hits));
@@ -203,7 +205,7 @@ impl Show for ProgramsFile {
     fn show(&self, to: &SeqFile) {
         seq_print!(
             to,
-            "dev\tino\truns\twanted\tcached\tread\thits\twaste\twritten\tbackoff\tlast_write\treason\tpath\n"
+            "dev\tino\truns\trecorded\twanted\tcached\tread\thits\twaste\twritten\tbackoff\tlast_write\treason\tpath\n"
         );
         let table = self.0.table.lock();
         for ((dev, ino, _), program) in table.programs.iter() {
@@ -214,9 +216,10 @@ impl Show for ProgramsFile {
             };
             seq_print!(
                 to,
-                "{}\t{ino}\t{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}\t{reason}\t",
+                "{}\t{ino}\t{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}\t{reason}\t",
                 Device(*dev),
                 program.runs,
+                program.recorded,
                 program.wanted,
                 program.cached,
                 program.read,

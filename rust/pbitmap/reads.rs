@@ -32,7 +32,7 @@ use super::{
         MAX_BITS,
         MAX_PAGES, //
     },
-    crew,
+    filesystem,
     format::{
         slot::FileIdentity,
         MAX_PATH, //
@@ -276,7 +276,7 @@ impl Reads {
         let is_wanted = file.flags() & O_ACCMODE == O_RDONLY
             && !now.is_unlinked()
             && !now.is_dax()
-            && crew::is_local(file::data_filesystem(file));
+            && filesystem::is_local(file::data_filesystem(file));
         if is_wanted {
             let mut buffer = KVec::from_elem(0u8, MAX_PATH, GFP_KERNEL)?;
             let root = Path::root_of(kernel::current!());

@@ -53,7 +53,7 @@ named! {
         Runs = "runs",
         /// Pages that were offered to the page tables before the first instruction.
         EarlyFaulted = "early_faulted",
-        /// Programs whose page tables were read at their end.
+        /// Programs whose page tables were read, at their end or when their start was over.
         Recordings = "recordings",
         /// Pages found then.
         RecordedPages = "recorded_pages",

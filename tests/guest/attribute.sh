@@ -183,6 +183,7 @@ for at in 0 4 8 16 18 20 30 40 60 $((${#hex} - 2)); do
 done
 try "$(head -c 3000 /dev/urandom | od -An -v -tx1 | tr -d ' \n')"
 try "$hex$(printf '00%.0s' {1..800})"
+at_least 'hostile values' 15 $count
 is 'hostile values: used' 0 "$(delta used_attribute)"
 is 'hostile values: each is counted' $count "$(delta 'refused_*')"
 note "$(grown)"

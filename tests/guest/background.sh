@@ -51,33 +51,25 @@ for background in 0 1 2; do
 done
 
 # The caller's cgroup pays.
-if [ -e /sys/fs/cgroup/cgroup.controllers ] || mount -t cgroup2 none /sys/fs/cgroup 2>/dev/null; then
-	for controller in memory io; do echo "+$controller" >/sys/fs/cgroup/cgroup.subtree_control 2>/dev/null; done
-	group=/sys/fs/cgroup/pbitmap-test
-	mkdir -p $group
-	at_the_end "rmdir $group"
-	set_sysctl background 2
-	cold
-	mark
-	(
-		echo "$BASHPID" >$group/cgroup.procs
-		exec launch -r "$root" -o /dev/null -- /bin/dynamic 3 >/dev/null
-	)
-	settle
-	if [ -e $group/memory.stat ]; then
-		file=$(sed -n 's/^file //p' $group/memory.stat)
-		at_least 'pages of files that the cgroup pays for' $(($(delta pages_read) * 9 / 10)) $((file / 4096))
-	else
-		note 'no memory controller here'
-	fi
-	if [ -e $group/io.stat ]; then
-		bytes=$(sed -n 's/.* rbytes=\([0-9]*\) .*/\1/p' $group/io.stat | sort -n | tail -n 1)
-		at_least 'KiB that the cgroup reads' $(($(delta pages_read) * 4 * 9 / 10)) $((${bytes:-0} / 1024))
-	else
-		note 'no io controller here'
-	fi
-	set_sysctl background 1
-fi
+echo '+memory +io' >/sys/fs/cgroup/cgroup.subtree_control
+group=/sys/fs/cgroup/pbitmap-test
+mkdir -p $group
+at_the_end "rmdir $group"
+set_sysctl background 2
+cold
+mark
+(
+	echo "$BASHPID" >$group/cgroup.procs
+	exec launch -r "$root" -o /dev/null -- /bin/dynamic 3
+) >"$WORK/said"
+is 'in a cgroup: output' dynamic "$(cat "$WORK/said")"
+settle
+at_least 'in a cgroup: pages read' 50 "$(delta pages_read)"
+file=$(sed -n 's/^file //p' $group/memory.stat)
+at_least 'pages of files that the cgroup pays for' $(($(delta pages_read) * 9 / 10)) $((file / 4096))
+bytes=$(sed -n 's/.* rbytes=\([0-9]*\) .*/\1/p' $group/io.stat | sort -n | tail -n 1)
+at_least 'KiB that the cgroup reads' $(($(delta pages_read) * 4 * 9 / 10)) $((${bytes:-0} / 1024))
+set_sysctl background 1
 
 # So does its I/O priority: of reads by the threads none has another.
 T=/sys/kernel/tracing

@@ -52,6 +52,7 @@ for budget in 0 1 10 25; do
 	set_sysctl max_pages $budget
 	run
 	at_most "budget $budget: pages read" $budget "$(delta pages_read)"
+	at_least "budget $budget: pages read" $((budget / 2)) "$(delta pages_read)"
 	at_most "budget $budget: pages of the field in memory" $budget "$in_field"
 	# The program's one page of code may be among those that were read.
 	at_least "budget $budget: pages of the field in memory" $(($(delta pages_read) - 2)) "$in_field"
@@ -62,6 +63,7 @@ set_sysctl gap_pages 9
 set_sysctl max_pages 100
 run
 at_most 'budget 100 with holes: pages read, holes counted' 100 "$(delta pages_read)"
+at_least 'budget 100 with holes: pages read' 50 "$(delta pages_read)"
 set_sysctl max_pages 1048576
 set_sysctl gap_pages 0
 run

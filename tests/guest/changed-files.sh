@@ -15,7 +15,6 @@
 
 module_load
 scratch_mount
-mkdir -p "$MNT/lib" "$MNT/other"
 library=$(ldd "$PBITMAP_HELPERS/dynamic" | sed -n 's,.*=> \(/[^ ]*libc[^ ]*\) .*,\1,p')
 loader=$(ldd "$PBITMAP_HELPERS/dynamic" | sed -n 's,^[[:space:]]*\(/[^ ]*\) .*,\1,p')
 root=$MNT/root
@@ -63,11 +62,21 @@ changed 'another time of modification' library_changed
 
 # Not with a program behind it: what exec resolves is not what the loader finds.
 case='replaced while it is mapped'
-chroot "$root" /bin/dynamic 0 >/dev/null
 cp "$WORK/library" "$root$library.new"
-launch -r "$root" -o /dev/null -- /bin/dynamic 0 >/dev/null &
+mkfifo "$WORK/input"
+exec 7<>"$WORK/input"
+chroot "$root" /bin/dynamic 0 wait <&7 >/dev/null &
+jobs_started+=($!)
+executes $! "$root/bin/dynamic"
+for _ in $(seq $((100 * PBITMAP_PATIENCE))); do
+	grep -q "$(basename "$library")" /proc/$!/maps && break
+	sleep 0.02
+done
 mv "$root$library.new" "$root$library"
+is "$case: it is" 1 "$(grep "$(basename "$library") (deleted)" /proc/$!/maps | head -n 1 | wc -l)"
+echo >&7
 wait $!
+is "$case: status" 0 $?
 settle
 start
 start
@@ -94,7 +103,7 @@ for what in gone fifo device folder link; do
 	settle
 	at_least "$case: counted" 1 "$(delta refused_library_gone refused_library_changed refused_library_filesystem)"
 	rm -rf "$root$library" "$elsewhere"
-	back >/dev/null
+	back
 done
 
 # Whom the library is not for.

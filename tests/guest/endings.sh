@@ -31,8 +31,14 @@ same() { # WHAT ARGUMENT...
 	note "$(grown)"
 }
 
-for code in 0 1 42 127 255; do same "status $code" exit:$code; done
-for signal in 1 2 6 9 11 15; do same "signal $signal" kill:$signal; done
+for code in 0 1 42 127 255; do
+	same "status $code" exit:$code
+	is "status $code: recorded" 1 "$(delta recordings)"
+done
+for signal in 1 2 6 9 11 15; do
+	same "signal $signal" kill:$signal
+	case $signal in 6 | 11) ;; *) is "signal $signal: recorded" 1 "$(delta recordings)" ;; esac
+done
 same 'a thread ends the process' thread-exit
 same 'no such argument' nonsense
 
@@ -41,13 +47,11 @@ echo "$MNT/core.%e" >/proc/sys/kernel/core_pattern
 ulimit -c unlimited
 same 'core dump' kill:11
 # Whichever thread is the last to go: what the dump touched is not what a start needs.
-set_sysctl window_ms 0
 for round in 1 2 3 4 5 6; do
 	recordings=$(counter recordings)
 	same "core dump of threads, $round" in-thread kill:11 pause
 	is "core dump of threads, $round: recordings" "$recordings" "$(counter recordings)"
 done
-set_sysctl window_ms 1
 ulimit -c 0
 is 'the core file is an ELF file' ELF "$(head -c 4 core.pages | tail -c 3)"
 rm -f core.*

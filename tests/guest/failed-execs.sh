@@ -72,7 +72,6 @@ for f in small plain-small; do
 	head -c 5000 $f >$f-short
 	chmod 755 $f-short
 done
-mark
 is 'a file that ends in its code: status as without a section' \
 	"$(status_of ./plain-small-short t:0-3)" "$(status_of ./small-short t:0-3)"
 settle
@@ -95,6 +94,7 @@ mark
 is 'not enough address space: status as without a section' \
 	"$(ulimit -v 64; status_of ./plain-small t:0-3)" "$(ulimit -v 64; status_of ./small t:0-3)"
 settle
+is 'not enough address space: recorded' 0 "$(delta recordings)"
 
 mark
 is 'and now it runs' 5 "$(status_of ./small t:0-3 exit:5)"

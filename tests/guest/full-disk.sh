@@ -39,6 +39,7 @@ try() { # NAME MKFS TYPE
 	is "$1: output" "$expected" "$output"
 	settle
 	note "$(grown)"
+	if [ "$3" = ext4 ]; then is "$1: writes while it is full" 5 "$(delta writes)"; fi
 	is "$1: recordings that are accounted for" "$(delta recordings)" \
 		"$(delta writes unchanged write_failed rate_limited superseded 'refused_*')"
 	is "$1: check" 0 "$(status_of tool check "$file")"

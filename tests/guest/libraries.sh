@@ -43,7 +43,7 @@ try() {
 		at_most "$name: major faults of the $round run, $first_majflt before" $((first_majflt / 5 + 1)) "$majflt"
 		is "$name: refused" 0 "$(delta 'refused_*')"
 	done
-	at_least "$name: of 100 pages that were wanted, touched" 85 $(($(delta hits) * 100 / $(delta hits waste)))
+	at_least "$name: of 100 pages that were wanted, touched" 85 "$(percent "$(delta hits)" "$(delta hits waste)")"
 	note "$(grown)"
 	mark
 	starts -r "$MNT" -- "${command[@]}"

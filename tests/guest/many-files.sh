@@ -66,11 +66,15 @@ mark
 starts -- "$MNT$python" -I -S -B -c 'print(1)'
 settle
 is 'outside of its root: output and status' '1 0' "$output $status"
+at_least 'outside of its root: nothing is found' 1 "$(delta refused_library_gone)"
 
 # A mount namespace whose paths differ.
 mkdir "$MNT/empty"
+cold
+mark
 # shellcheck disable=SC2016 # expanded inside
 output=$(unshare -m bash -c 'mount --bind "$1/empty" "$1/files" && chroot "$1" "$2" -B -c "print(2)"' - "$MNT" "$python")
 settle
 is 'in another mount namespace: output' 2 "$output"
+at_least 'in another mount namespace: nothing is found' 1 "$(delta refused_library_gone)"
 is 'check' 0 "$(status_of tool check "$MNT$python")"

@@ -30,7 +30,10 @@ round() { # COUNT - starts with the module, then everything that can be freed is
 	execs kill-storm $(($1 / 8)) "$file" t:0-7 d:0-7 # ends in the middle
 	execs loop $(($1 / 8)) "$file" t:0-7 thread-exit 2>/dev/null
 	settle
-	echo "used $(counter used) recordings $(counter recordings) writes $(counter writes)"
+	used="used $(counter used) recordings $(counter recordings) writes $(counter writes)"
+	for count in used recordings writes; do
+		at_least "of $1 starts: $count" $(($1 / 2)) "$(counter $count)"
+	done
 	module_unload
 	umount "$MNT"
 	mount "$SCRATCH_DEV" "$MNT"
@@ -62,10 +65,11 @@ measure() {
 		}' /proc/zoneinfo /proc/meminfo /proc/slabinfo
 }
 
-round 240 >/dev/null # what is allocated once and kept
+round 240 # what is allocated once and kept
 measure >"$WORK/measure0"
 for number in $(seq $rounds); do
-	note "round $number: $(round $starts | tr '\n' ' ')"
+	round $starts
+	note "round $number: $used"
 	measure >"$WORK/measure$number"
 done
 # NAME BEFORE LEAST-GROWTH, of all that was there from the beginning to the end

@@ -23,17 +23,6 @@ around=/sys/kernel/debug/fault_around_bytes
 put_back $around
 usual=$(cat $around)
 
-# pages FILE - all that is wanted, a line a page
-pages() {
-	tool show --json "$1" | python3 -c '
-import json, sys
-for profile in json.load(sys.stdin)["profiles"]:
-    for file in profile["files"]:
-        for first, count in file["wanted_runs"]:
-            for page in range(first, first + count):
-                print(file["path"] or "-", page)' | sort -u
-}
-
 # learns NAME PRECISION RECALL PROGRAM ARGUMENT... - five ordinary runs, and then at least
 # so many percent of the pages that are in $WORK/exact
 learns() {
@@ -43,14 +32,14 @@ learns() {
 		starts -r "$MNT" -- "$@"
 		settle
 	done
-	pages "$program" >"$WORK/ordinary"
+	recorded_pages "$program" >"$WORK/ordinary"
 	exact=$(wc -l <"$WORK/exact")
 	ordinary=$(wc -l <"$WORK/ordinary")
 	both=$(comm -12 "$WORK/exact" "$WORK/ordinary" | wc -l)
 	note "$name: $exact pages touched, $ordinary recorded, $both of them touched"
 	at_least "$name: pages touched" 100 "$exact"
-	at_least "$name: precision in percent" "$least_precision" $((both * 100 / (ordinary ? ordinary : 1)))
-	at_least "$name: recall in percent" "$least_recall" $((both * 100 / (exact ? exact : 1)))
+	at_least "$name: precision in percent" "$least_precision" "$(percent "$both" "$ordinary")"
+	at_least "$name: recall in percent" "$least_recall" "$(percent "$both" "$exact")"
 }
 
 # try NAME PROGRAM ARGUMENT...
@@ -67,7 +56,7 @@ try() {
 	set_sysctl merge 0
 	starts -r "$MNT" -- "$@"
 	settle
-	pages "$program" >"$WORK/exact"
+	recorded_pages "$program" >"$WORK/exact"
 	echo "$usual" >$around
 	set_sysctl early_fault 1
 	set_sysctl merge 2

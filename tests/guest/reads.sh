@@ -76,7 +76,7 @@ is "$case: check" 0 "$(status_of tool check "$program")"
 
 metadata_of() { recorded_files "$program" | awk '/^metadata:/ { sum += $2 } END { print sum + 0 }'; }
 
-is "$case: pages that are wanted of all, as the tool says" 0 "$(status_of tool show "$program")"
+is "$case: show" 0 "$(status_of tool show "$program")"
 at_least "$case: pages of metadata" 3 "$(metadata_of)"
 at_most "$case: pages of metadata" 200 "$(metadata_of)"
 for round in second third; do
@@ -321,6 +321,14 @@ run s:/data
 is "$case: refused" 1 "$(delta refused_metadata_changed)"
 at_most "$case: pages in memory" 300 "$(resident -c "$SCRATCH_DEV")"
 
+case='at rest'
+is "$case: reads are looked at right after a recording" 1 "$(counter reads_watched)"
+for _ in $(seq $((90 * PBITMAP_PATIENCE))); do
+	[ "$(counter reads_watched)" = 1 ] || break
+	sleep 0.1
+done
+is "$case: reads are looked at" 0 "$(counter reads_watched)"
+
 case='the module goes meanwhile'
 put_reader loops
 background chroot "$MNT" /loops "${items[@]}" loop:1000000
@@ -328,10 +336,3 @@ executes $! "$program"
 is "$case: reads are looked at" 1 "$(counter reads_watched)"
 sleep 0.3
 holds "$case: rmmod" module_unload
-module_load
-case='at rest'
-for _ in $(seq 90); do
-	[ "$(counter reads_watched)" = 1 ] || break
-	sleep 0.1
-done
-is "$case: reads are looked at" 0 "$(counter reads_watched)"

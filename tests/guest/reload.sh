@@ -110,7 +110,8 @@ is 'started before insmod: recorded' 0 "$(counter recordings)"
 
 # With bitmaps still to be written.
 for round in 1 2 3 4 5 6; do
-	execs loop-or 10 "$file" t:0-7 d:0-7 -- "r:0-$round" >"$WORK/loop"
+	is "round $round: starts" 'ok=10 killed=0 ETXTBSY=0 other=0' \
+		"$(execs loop-or 10 "$file" t:0-7 d:0-7 -- "r:0-$round")"
 	module_unload || broken "round $round: rmmod"
 	is "round $round: check after rmmod at once" 0 "$(status_of tool check "$file")"
 	module_load

@@ -69,6 +69,7 @@ start() {
 end() {
 	kill "$server"
 	wait "$server" 2>/dev/null
+	true # (it was killed)
 }
 
 # wait_for WHAT COUNTER VALUE - until a counter is that
@@ -107,7 +108,7 @@ at_least "$case: major faults without" 30 "$without"
 at_most "$case: major faults until the first answer" $((without / 5)) "$faults"
 wait_for 'live recorders when the start is over' recorders_live 0
 note "$(grown)"
-at_least "$case: of 100 pages that were wanted, touched" 90 $(($(delta hits) * 100 / $(delta hits waste)))
+at_least "$case: of 100 pages that were wanted, touched" 90 "$(percent "$(delta hits)" "$(delta hits waste)")"
 
 # It goes on to run without the module, and the module goes while it runs.
 is "$case: the second answer" '{"path": "/hello"}' "$(python3 "$WORK/ask.py" "$MNT/tmp/socket")"

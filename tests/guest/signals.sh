@@ -30,6 +30,13 @@ storm() { # WHAT PATTERN COMMAND...
 	note "$((EPOCHSECONDS - began)) s"
 	# shellcheck disable=SC2053 # a pattern
 	if [[ $result == $pattern ]]; then pass "$what: $result"; else fail "$what: $result"; fi
+	case $what in
+	SIGKILL*)
+		[[ $result =~ ok=([0-9]*)\ killed=([0-9]*) ]]
+		at_least "$what: ran to their end" 1 "${BASH_REMATCH[1]}"
+		at_least "$what: killed" 1 "${BASH_REMATCH[2]}"
+		;;
+	esac
 	sort "$WORK/errors" | uniq -c | head -n 5 | sed 's/^/        | /'
 	settle
 }

@@ -29,12 +29,13 @@ settle
 for event in prefetch record write; do echo 0 >$T/events/pbitmap/pbitmap_$event/enable; done
 grep -E 'pbitmap_' $T/trace | sed 's/^/        | /' | cut -c1-160 | head -n 8
 is 'pbitmap_prefetch' 2 "$(grep -c 'pbitmap_prefetch:' $T/trace)"
+is 'recordings and writes' '2 2' "$(delta recordings) $(delta writes)"
 is 'pbitmap_record' "$(delta recordings)" "$(grep -c 'pbitmap_record:' $T/trace)"
 is 'pbitmap_write' "$(delta writes)" "$(grep -c 'pbitmap_write:' $T/trace)"
 mark
 "$MNT/small" t:4-9
 settle
-is 'switched off: lines more' 2 "$(grep -c 'pbitmap_prefetch:' $T/trace)"
+is 'switched off: still as many' 2 "$(grep -c 'pbitmap_prefetch:' $T/trace)"
 
 # They may be on while the module goes.
 for event in prefetch record write; do echo 1 >$T/events/pbitmap/pbitmap_$event/enable; done

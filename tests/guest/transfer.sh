@@ -21,17 +21,6 @@ use_real_files "$MNT"
 use_real_files "$MNT" clang
 echo 'int main(void) { return 0; }' >"$MNT/tmp/empty.c"
 
-# pages FILE - all that is wanted, a line a page
-pages() {
-	tool show --json "$1" | python3 -c '
-import json, sys
-for profile in json.load(sys.stdin)["profiles"]:
-    for file in profile["files"]:
-        for first, count in file["wanted_runs"]:
-            for page in range(first, first + count):
-                print(file["path"] or "-", page)' | sort -u
-}
-
 # field NAME... - of the JSON on standard input
 field() {
 	python3 -c '
@@ -53,7 +42,7 @@ train() {
 		settle
 	done
 	is "$name: status" 0 "$status"
-	pages "$program" | grep -v ^metadata: >"$WORK/trained-$name"
+	recorded_pages "$program" | grep -v ^metadata: >"$WORK/trained-$name"
 	is "$name: export" 0 "$(status_of tool export -o "$WORK/archive/" "$program")"
 }
 
@@ -70,13 +59,13 @@ use() {
 	size=$(tool check --json "$program" | field attribute size)
 	at_most "$name: bytes of the attribute" 4000 "$size"
 
-	pages "$program" >"$WORK/there"
+	recorded_pages "$program" >"$WORK/there"
 	trained=$(wc -l <"$WORK/trained-$name")
 	there=$(wc -l <"$WORK/there")
 	both=$(comm -12 "$WORK/trained-$name" "$WORK/there" | wc -l)
 	note "$name: $trained pages recorded, $there in $size bytes, $both of them recorded"
 	at_most "$name: pages that are missing" $((trained * missing / 100)) $((trained - both))
-	at_least "$name: precision in percent" 80 $((both * 100 / there))
+	at_least "$name: precision in percent" 80 "$(percent "$both" "$there")"
 
 	cold
 	chroot "$MNT" /usr/bin/true

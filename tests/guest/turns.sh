@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # What a program needs first is read first, wherever it lies in the file, if the
-# device takes many requests at once. A disk that turns is asked in the order of
+# device takes many requests at once. A rotational disk is asked in the order of
 # the pages.
 #
 # needs: module tool
@@ -20,8 +20,9 @@ work=(t:760-1400/8 t:40-600/8 sum)
 first_half() {
 	cold_start "$1" "$1" "${work[@]}" >/dev/null
 	awk '{ at[NR] = $1; if ($1 > most) most = $1 }
-			END { for (i = 1; i <= NR / 2; i++) upper += at[i] > most / 4
-				print int(upper * 100 / (int(NR / 2) + !NR)) }' "$WORK/added"
+			END { if (NR < 2) { print "nothing was read"; exit }
+				for (i = 1; i <= NR / 2; i++) upper += at[i] > most / 4
+				print int(upper * 100 / int(NR / 2)) }' "$WORK/added"
 }
 
 module_load
@@ -52,4 +53,4 @@ queue=/sys/block/$(basename "$SCRATCH_DEV")/queue
 put_back "$queue/nr_requests"
 echo 1 >"$queue/rotational"
 echo 4 >"$queue/nr_requests" || broken "$queue/nr_requests"
-at_most 'a disk that turns: of the first half, per cent needed first' 40 "$(first_half "$file")"
+at_most 'a rotational disk: of the first half, per cent needed first' 40 "$(first_half "$file")"

@@ -105,7 +105,9 @@ cp "$PBITMAP_HELPERS/pages" "$file"
 chmod 755 "$file"
 annotate "$file"
 later
-run 3000 t:0-1999 r:0-799
+mark
+run 3000 t:0-1535 r:0-767
+is 'a bitmap that somebody else filled: written for them' 1 "$(delta writes_for_others)"
 later
 set_sysctl max_pages 64
 cold
@@ -113,6 +115,7 @@ mark
 starts -d -e "$file" -- "$file" t:0-1 sum
 settle
 is 'a bitmap that somebody else filled: status' 0 "$status"
+at_least 'a bitmap that somebody else filled: pages read' 50 "$(delta pages_read)"
 at_most 'a bitmap that somebody else filled: pages read' 64 "$(delta pages_read)"
 
 set_sysctl update_policy 0

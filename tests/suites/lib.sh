@@ -106,7 +106,13 @@ suite_ends() {
 			sleep 0.3
 		done
 	done
-	if mountpoint -q $DEBIAN; then umount --lazy --recursive $DEBIAN; fi
+	# (Compared as every result is: with the module it must be as without.)
+	if mountpoint -q $DEBIAN; then
+		umount --lazy --recursive $DEBIAN
+		result unmounted lazily
+	else
+		result unmounted yes
+	fi
 }
 
 trap suite_ends EXIT

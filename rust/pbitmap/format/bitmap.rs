@@ -183,17 +183,6 @@ pub fn set(bytes: &mut [u8], bit: usize) -> bool {
     }
 }
 
-/// Clears bit `bit` of `bytes`; false if it lies outside.
-pub fn clear(bytes: &mut [u8], bit: usize) -> bool {
-    match bytes.get_mut(bit / 8) {
-        Some(byte) => {
-            *byte &= !mask(bit);
-            true
-        }
-        None => false,
-    }
-}
-
 /// Sets `count` bits of `bytes` from `first` on, those of them that exist.
 pub fn set_range(bytes: &mut [u8], first: usize, count: usize) {
     let end = first

@@ -77,8 +77,6 @@ errors! {
     BadCrc = "bad_crc", "the checksum of the bitmap does not match";
     /// A record leads outside the slot, or contradicts itself.
     BadRecord = "bad_record", "a record of the bitmap is malformed";
-    /// There is no record of the executable to write to.
-    NoExecutable = "no_executable", "the bitmap has no record of the executable";
     /// What must be stored does not fit.
     NoRoom = "no_room", "the slot is too small";
     /// The generation cannot be counted up any more.

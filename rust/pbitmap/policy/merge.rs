@@ -2,10 +2,7 @@
 
 //! From several recordings to the pages that are worth having in memory.
 
-use super::super::format::{
-    bitmap::Bitmap,
-    slot::File, //
-};
+use super::super::format::slot::File;
 
 /// With more than two recordings, a page must be in so many of them to be prefetched.
 pub const AGE_SEEN: usize = 2;
@@ -91,12 +88,6 @@ impl<'a> Wanted<'a> {
         (0..self.len.div_ceil(64))
             .map(|index| self.word(index).count_ones() as usize)
             .fold(0, usize::saturating_add)
-    }
-
-    /// The bitmap as it is in the slot, if it need not be computed.
-    pub fn as_bitmap(&self) -> Option<Bitmap<'a>> {
-        (self.planes.valid == 1 && self.other.is_none())
-            .then(|| Bitmap::new(self.planes.bytes, self.len))
     }
 
     /// Writes the bitmap to `out`, of which all bytes are overwritten; what does not fit is left

@@ -8,7 +8,7 @@
 #include <linux/kdev_t.h>
 #include <linux/tracepoint.h>
 
-/* A bitmap was applied at exec: what it asked for and what was cached already. */
+/* A file of a start, or a part of it: what was asked for and what was cached already. */
 TRACE_EVENT(pbitmap_prefetch,
 	TP_PROTO(u64 dev, u64 ino, u64 wanted, u64 cached, u64 asked, u64 runs),
 	TP_ARGS(dev, ino, wanted, cached, asked, runs),
@@ -34,7 +34,7 @@ TRACE_EVENT(pbitmap_prefetch,
 		  __entry->asked, __entry->runs)
 );
 
-/* The page tables of a program that ended were read. */
+/* The page tables of a program were read, at its end or when its start was over. */
 TRACE_EVENT(pbitmap_record,
 	TP_PROTO(u64 dev, u64 ino, u64 pages, bool changed),
 	TP_ARGS(dev, ino, pages, changed),

@@ -7,7 +7,7 @@
 
 use super::{
     super::{
-        crew,
+        filesystem,
         format::{
             packed::{
                 self,
@@ -59,7 +59,7 @@ pub(crate) struct Unpacked {
 
 /// The value of `file`, if it has one. Nobody is asked who may not answer, such as a server.
 pub(crate) fn of_file(file: &File) -> Result<Option<KVVec<u8>>, Refusal> {
-    if !crew::is_local(file::data_filesystem(file)) {
+    if !filesystem::is_local(file::data_filesystem(file)) {
         return Ok(None);
     }
     file::attribute(file, NAME, MAX_PACKED).map_err(|_| Reason::ReadError.into())

@@ -259,11 +259,8 @@ impl Path {
         let flags = OPEN_FLAGS;
         // SAFETY: The path is referenced, and so are the credentials.
         let file = unsafe { bindings::dentry_open(&self.0, flags as i32, cred.as_ptr()) };
-        let file = kernel::error::from_err_ptr(file)?;
-        let file = NonNull::new(file).ok_or(EIO)?;
-        // SAFETY: `dentry_open` gave a reference of its own, to a file that is in no descriptor
-        // table.
-        Ok(unsafe { ARef::from_raw(file.cast()) })
+        // SAFETY: It is what `dentry_open` returned.
+        unsafe { opened(file) }
     }
 
     /// The root folder of `task`; [`None`] if it has none any more.
@@ -388,10 +385,8 @@ impl Path {
         let flags = OPEN_FLAGS;
         // SAFETY: The path is referenced, and so are the credentials.
         let file = unsafe { ffi::kernel_file_open(&self.0, flags as i32, cred.as_ptr()) };
-        let file = kernel::error::from_err_ptr(file)?;
-        let file = NonNull::new(file).ok_or(EIO)?;
-        // SAFETY: It gave a reference of its own, to a file that is in no descriptor table.
-        Ok(unsafe { ARef::from_raw(file.cast()) })
+        // SAFETY: It is what `kernel_file_open` returned.
+        unsafe { opened(file) }
     }
 
     /// Whether the filesystem was mounted in a user namespace: who did that decides when it answers.
@@ -457,7 +452,7 @@ impl Path {
 
 impl Drop for Path {
     fn drop(&mut self) {
-        // SAFETY: `of` took the references that are dropped here.
+        // SAFETY: Whoever made the value took the references that are dropped here.
         unsafe { bindings::path_put(&self.0) };
     }
 }
@@ -528,9 +523,19 @@ pub(crate) fn open_in(folder: &CStr, name: &CStr, purpose: OpenFor) -> Result<AR
     } as i32;
     // SAFETY: The strings end with a zero byte.
     let file = unsafe { ffi::pbm_folder_open(folder.as_char_ptr(), name.as_char_ptr(), flags) };
+    // SAFETY: It is what `filp_open` returned.
+    unsafe { opened(file) }
+}
+
+/// What one of the kernel's functions that open a file made of it.
+///
+/// # Safety
+///
+/// `file` is an error, or a reference of its own to a file that is in no descriptor table.
+unsafe fn opened(file: *mut bindings::file) -> Result<ARef<File>> {
     let file = kernel::error::from_err_ptr(file)?;
     let file = NonNull::new(file).ok_or(EIO)?;
-    // SAFETY: It gave a reference of its own, to a file that is in no descriptor table.
+    // SAFETY: The caller has the reference.
     Ok(unsafe { ARef::from_raw(file.cast()) })
 }
 

@@ -59,9 +59,15 @@ impl Pool {
         key: Pin<&'static LockClassKey>,
     ) -> Result<Self> {
         let flags = bindings::wq_flags_WQ_UNBOUND;
-        // SAFETY: The name is a string without conversions.
-        let queue =
-            unsafe { bindings::alloc_workqueue_noprof(name.as_char_ptr(), flags, threads as i32) };
+        // SAFETY: The format has one conversion, for the string that follows the numbers.
+        let queue = unsafe {
+            bindings::alloc_workqueue_noprof(
+                c"%s".as_char_ptr(),
+                flags,
+                threads as i32,
+                name.as_char_ptr(),
+            )
+        };
         Ok(Self {
             queue: NonNull::new(queue).ok_or(ENOMEM)?,
             key,

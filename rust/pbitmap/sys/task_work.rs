@@ -4,8 +4,7 @@
 
 use core::{
     marker::PhantomData,
-    mem::ManuallyDrop,
-    ptr::NonNull, //
+    mem::ManuallyDrop, //
 };
 use kernel::{
     bindings,
@@ -184,12 +183,7 @@ impl Repeated {
 }
 
 /// Proof that somebody will wait for all works before the module goes: dropping it does.
-pub(crate) struct Waiter(PhantomData<NonNull<()>>);
-
-// SAFETY: It holds nothing.
-unsafe impl Send for Waiter {}
-// SAFETY: As above.
-unsafe impl Sync for Waiter {}
+pub(crate) struct Waiter(PhantomData<()>);
 
 impl Waiter {
     /// To be dropped when no more works are queued.

@@ -91,7 +91,7 @@ fn has_files(store: &Store, paths: &[&[u8]]) -> Result<bool> {
     let profile = store.profile(&Key::DEFAULT)?.ok_or(Error::BadRecord)?;
     let slot = store.slot()?;
     let mut files = slot.files(&profile);
-    let own = files.next().ok_or(Error::NoExecutable)?;
+    let own = files.next().ok_or(Error::BadRecord)?;
     Ok(own.record.kind == FILE_EXECUTABLE
         && slot.files(&profile).count() == paths.len() + 1
         && files.zip(paths).all(|(file, path)| file.path() == *path))

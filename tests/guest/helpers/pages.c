@@ -11,7 +11,6 @@
  *	d:...                    write the variables (private copies of file pages)
  *	D:...                    read the variables
  *	sum                      print the sum of all values seen so far
- *	say:TEXT                 print TEXT
  *	exit:N  kill:SIGNAL      end in this way
  *	pause                    sleep until a signal
  *	flood                    print all the constants, as they are in memory
@@ -221,9 +220,6 @@ static int run(int argc, char **argv)
 			continue;
 		} else if (starts_with(arg, "sum")) {
 			put_number(sum);
-			put("\n");
-		} else if (starts_with(arg, "say:")) {
-			put(arg + 4);
 			put("\n");
 		} else if (starts_with(arg, "exit:")) {
 			get_number(arg + 5, &n);

@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use crate::{store::Store, system::System, target::Target};
 
-/// A program and the sums over its starts since the module was loaded. Pages are those of all
+/// A program and the sums over its recorded starts since the module was loaded. Pages are those of all
 /// files that its bitmap names.
 #[derive(Clone, Debug, Default, Eq, PartialEq, Serialize)]
 pub struct Program {
@@ -27,6 +27,8 @@ pub struct Program {
     pub ino: u64,
     /// Starts.
     pub runs: u64,
+    /// Those of them that were recorded, of which the pages are.
+    pub recorded: u64,
     /// Pages that the bitmap named.
     pub wanted: u64,
     /// Those that were in memory.
@@ -60,6 +62,7 @@ impl Program {
         let more = |now: u64, before: u64| now.saturating_sub(before);
         Self {
             runs: more(self.runs, before.runs),
+            recorded: more(self.recorded, before.recorded),
             wanted: more(self.wanted, before.wanted),
             cached: more(self.cached, before.cached),
             read: more(self.read, before.read),
@@ -128,6 +131,7 @@ fn program(columns: &HashMap<&str, &str>) -> Option<Program> {
         dev: text("dev")?.to_owned(),
         ino: number("ino")?,
         runs: number("runs")?,
+        recorded: number("recorded")?,
         wanted: number("wanted")?,
         cached: number("cached")?,
         read: number("read")?,

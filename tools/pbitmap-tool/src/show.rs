@@ -82,7 +82,8 @@ pub struct Options {
     #[arg(long, value_name = "COLUMNS")]
     pub width: Option<usize>,
 
-    /// Plan with holes of up to so many pages read as well [default: vm.pbitmap_gap_pages]
+    /// Plan with holes of up to so many pages read as well [default: vm.pbitmap_gap_pages; its 0,
+    /// by device, counts as none]
     #[arg(long, value_name = "PAGES")]
     pub gap: Option<u32>,
 

@@ -22,7 +22,7 @@ use crate::{
 
 /// What `--help` says at its end.
 pub const HELP: &str = "\
-The columns, those from pages to read a start:
+The columns, those from pages to read a start, of those that were recorded:
   bitmap      where it is: section, xattr, or directory, the one of vm.pbitmap_dir
   pages       that the bitmap named, of all files
   precision   how many of those the program then touched, in percent
@@ -263,8 +263,8 @@ impl Status {
             // Rounded up, so that what is seldom is not nothing.
             let a_start = |sum: u64| {
                 grouped(
-                    sum.checked_div(program.runs)
-                        .map_or(0, |_| sum.div_ceil(program.runs)),
+                    sum.checked_div(program.recorded)
+                        .map_or(0, |_| sum.div_ceil(program.recorded)),
                 )
             };
             table.add_row([

@@ -49,13 +49,13 @@ page instead of sixteen, so that what is mapped in the end is what was touched, 
 tell what every start needs from what one of them happened to touch.
 
 For that time these settings are changed, for the whole machine, and then put back, also after an
-error, SIGINT or SIGTERM:
+error, SIGHUP, SIGINT, SIGQUIT or SIGTERM:
   fault_around_bytes           4096
   vm.pbitmap_window_ms         0, until the program ends; or what --window says
   vm.pbitmap_update_interval   0
   vm.pbitmap_merge             2, ageing
   vm.pbitmap_backoff           0, so that each run is recorded
-SIGKILL leaves them changed; `pbitmap-tool status` says so and how to put them back.
+SIGKILL leaves them changed; `pbitmap-tool status` names the first two and how to put them back.
 
 The program is started as the user who trains, root, with root's environment, and must end by
 itself or be ended: `timeout` does that.

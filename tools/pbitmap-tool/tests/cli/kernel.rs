@@ -13,7 +13,8 @@ use std::{
 use crate::world::{tool, Ran, World};
 
 /// The columns of the list of programs.
-const COLUMNS: &str = "dev\tino\truns\twanted\tcached\tread\thits\twaste\twritten\tbackoff\t\
+const COLUMNS: &str =
+    "dev\tino\truns\trecorded\twanted\tcached\tread\thits\twaste\twritten\tbackoff\t\
     last_write\treason\tpath\n";
 
 /// The settings, and what they are if nobody changes them.

@@ -55,15 +55,15 @@ fn busy(world: &World) -> Kernel {
     kernel.stats(&[("used", 1234), ("pages_read", 98_765), ("writes", 4)]);
     kernel.programs(&[
         (
-            "3 1200 800 400 1000 200 2 0 1700000000 -",
+            "24 3 1200 800 400 1000 200 2 0 1700000000 -",
             Path::new("/opt/git/bin/git"),
         ),
         (
-            "1 0 0 0 0 0 0 0 0 rate_limited",
+            "1 0 0 0 0 0 0 0 0 0 rate_limited",
             Path::new("/opt/with\\011tab\\033[2J"),
         ),
         (
-            "7 70000 0 70000 7 69993 0 15 0 not_writable",
+            "7 7 70000 0 70000 7 69993 0 15 0 not_writable",
             Path::new("/opt/a program"),
         ),
     ]);
@@ -92,7 +92,7 @@ fn named_programs() {
     let kernel = Kernel::new(&world);
     let started = world.add("started", &Tiny::default().build());
     let other = world.add("other", &Tiny::default().build());
-    let row = "3 1200 800 400 1000 200 2 0 0 -";
+    let row = "3 3 1200 800 400 1000 200 2 0 0 -";
     kernel.programs(&[(row, Path::new("/opt/git/bin/git")), (row, &started)]);
     let status = |path: &Path| kernel.tool(&["status", path.to_str().unwrap()]);
 
@@ -164,7 +164,8 @@ fn debugfs_cannot_be_read() {
     assert!(ran.stderr.contains("is debugfs mounted?"), "{}", ran.stderr);
 }
 
-const HEADER: &str = "dev\tino\truns\twanted\tcached\tread\thits\twaste\twritten\tbackoff\t\
+const HEADER: &str =
+    "dev\tino\truns\trecorded\twanted\tcached\tread\thits\twaste\twritten\tbackoff\t\
     last_write\treason\tpath";
 
 fn parse(line: &str) -> anyhow::Result<Program> {
@@ -174,9 +175,12 @@ fn parse(line: &str) -> anyhow::Result<Program> {
 
 #[test]
 fn columns() {
-    let program = parse("8:1\t2\t3\t4\t5\t6\t7\t8\t9\t10\t11\tunchanged\t/bin/a b").unwrap();
+    let program = parse("8:1\t2\t9\t3\t4\t5\t6\t7\t8\t9\t10\t11\tunchanged\t/bin/a b").unwrap();
     assert_eq!((&*program.dev, program.ino), ("8:1", 2));
-    assert_eq!((program.runs, program.last_write), (3, 11));
+    assert_eq!(
+        (program.runs, program.recorded, program.last_write),
+        (9, 3, 11)
+    );
     assert_eq!(program.reason.as_deref(), Some("unchanged"));
     assert_eq!(program.path, Path::new("/bin/a b"));
     assert_eq!(program.precision(), Some(46.7));
@@ -184,7 +188,8 @@ fn columns() {
 
 #[test]
 fn escaped_path() {
-    let program = parse("8:1\t2\t3\t4\t5\t6\t0\t0\t9\t10\t0\t-\t/a\\011b\\012c\\134d\\9").unwrap();
+    let program =
+        parse("8:1\t2\t3\t3\t4\t5\t6\t0\t0\t9\t10\t0\t-\t/a\\011b\\012c\\134d\\9").unwrap();
     assert_eq!(program.path, Path::new("/a\tb\nc\\d\\9"));
     assert_eq!(
         (program.reason.as_deref(), program.precision()),
@@ -195,7 +200,7 @@ fn escaped_path() {
 #[test]
 fn unknown_columns_and_bad_lines() {
     let header = HEADER.replace("reason\t", "reason\tnew\t");
-    let line = "8:1\t2\t3\t4\t5\t6\t7\t8\t9\t10\t11\t-\t77\t/bin/a";
+    let line = "8:1\t2\t3\t3\t4\t5\t6\t7\t8\t9\t10\t11\t-\t77\t/bin/a";
     let programs = Programs::parse(&format!("{header}\n{line}\n")).unwrap();
     assert_eq!(programs.0[0].path, Path::new("/bin/a"));
     assert!(parse("8:1\t2").is_err());

@@ -343,9 +343,9 @@ fn trained() -> Training {
     let listed = fs::read_to_string(training.kernel.path("sys/kernel/debug/pbitmap/programs"));
     let header = listed.unwrap();
     let rows = [
-        "1 0 0 0 0 0 1 0 1 -",
-        "2 30 20 10 12 18 2 0 2 -",
-        "3 42 32 10 24 18 2 0 2 unchanged",
+        "1 1 0 0 0 0 0 1 0 1 -",
+        "2 2 30 20 10 12 18 2 0 2 -",
+        "3 3 42 32 10 24 18 2 0 2 unchanged",
     ];
     let pages: [&[usize]; 2] = [&[0, 1, 2, 3, 4, 5, 6, 7, 8, 9], &[0, 1, 2, 3]];
     for (index, text) in rows.iter().enumerate() {
