@@ -46,6 +46,7 @@ put_back /proc/sys/kernel/core_pattern
 echo "$MNT/core.%e" >/proc/sys/kernel/core_pattern
 ulimit -c unlimited
 same 'core dump' kill:11
+is 'core dump: not recorded' '0 1' "$(delta recordings) $(delta refused_not_run)"
 # Whichever thread is the last to go: what the dump touched is not what a start needs.
 for round in 1 2 3 4 5 6; do
 	recordings=$(counter recordings)

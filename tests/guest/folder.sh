@@ -95,6 +95,16 @@ where 'overlay over squashfs' "$WORK/overlay/bin/pages"
 where 'overlay over squashfs, attribute' "$WORK/overlay/bin/attribute"
 is 'overlay: nothing was copied up' '' "$(find "$MNT/upper" -mindepth 1)"
 
+# Without a build id there is no name for it.
+cp "$PBITMAP_HELPERS/pages" "$MNT/tree/bin/nameless"
+objcopy --remove-section=.note.gnu.build-id "$MNT/tree/bin/nameless"
+annotate "$MNT/tree/bin/nameless"
+mark
+starts -- "$WORK/ro/bin/nameless" "${work[@]}"
+settle
+is 'no build id: output and status' "$expected" "$output $status"
+is 'no build id: written, refused with the reason' '0 1' "$(delta writes) $(delta refused_no_build_id)"
+
 # Who may.
 file=$WORK/ro/bin/pages
 mark

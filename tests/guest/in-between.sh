@@ -177,6 +177,20 @@ kill -9 "${jobs_started[-1]}"
 is 'a write lease: the file' "$before" "$(bytes_of "$file")"
 works_again
 
+# More than wait their turn: each first argument is a recording of its own.
+rm -f "$file"
+cp "$PBITMAP_HELPERS/small" "$file"
+annotate --profile-by=arg1 --profiles=64 "$file"
+hold_the_writer
+mark
+for step in $(seq 270); do "$file" "t:0-3/$step"; done
+is 'too many recordings: those that wait' 257 "$(counter work_pending)"
+is 'too many recordings: dropped' 14 "$(delta refused_backlog)"
+fsfreeze -u "$WORK/below"
+settle
+is 'too many recordings: check' 0 "$(status_of tool check "$file")"
+new_file
+
 # It becomes something else.
 # (On ext4 turning on fs-verity changes the file's time of modification.)
 in_between 'fs-verity' changed verity "$file"
