@@ -66,15 +66,19 @@ mark
 starts -- "$MNT$python" -I -S -B -c 'print(1)'
 settle
 is 'outside of its root: output and status' '1 0' "$output $status"
-note "$(grown)"
+at_least 'outside of its root: nothing is read' 1 "$(delta 'refused_library_*')"
 
 # A mount namespace whose paths differ.
-mkdir "$MNT/empty"
+starts -r "$MNT" -- "$python" -B /files/map.py
+settle
+mkdir "$MNT/other"
+echo 'print(2)' >"$MNT/other/map.py"
 cold
 mark
 # shellcheck disable=SC2016 # expanded inside
-output=$(unshare -m bash -c 'mount --bind "$1/empty" "$1/files" && chroot "$1" "$2" -B -c "print(2)"' - "$MNT" "$python")
+output=$(unshare -m bash -c 'mount --bind "$1/other" "$1/files" && chroot "$1" "$2" -B /files/map.py' - "$MNT" "$python")
 settle
 is 'in another mount namespace: output' 2 "$output"
 note "$(grown)"
+at_least 'in another mount namespace: refused' 1 "$(delta refused_library_gone)"
 is 'check' 0 "$(status_of tool check "$MNT$python")"
