@@ -13,7 +13,7 @@
 . "$(dirname "$0")/lib.sh"
 
 # What they cover together: every part of the module.
-QUICK=(failed-allocations reload train-and-prefetch filesystems endings window attribute folder)
+QUICK=(failed-allocations reload train-and-prefetch endings window)
 
 quick=
 if [ "${1:-}" = --quick ]; then
