@@ -149,6 +149,7 @@ class Plan:
 def device_script(device):
     return (
         f"LATENCY_US={device['latency_us']} MB_PER_S={device['mb_per_s']} DEPTH={device['depth']}\n"
+        f"MAX_REQUEST_KB={device['max_request_kb']}\n"
         f"ROTATIONAL={int(device.get('rotational', False))} READ_AHEAD_KB={device.get('read_ahead_kb', 128)}\n"
         f"FILESYSTEM={device.get('filesystem', 'ext4')}\n"
     )

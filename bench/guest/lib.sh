@@ -65,12 +65,12 @@ fill_disk() {
 	bench-launcher fill "$1" /dev/bench
 }
 
-# As slow as LATENCY_US, MB_PER_S, and if they are set DEPTH (requests in flight) and ROTATIONAL say.
+# As slow as LATENCY_US, MB_PER_S, and if they are set DEPTH (requests in flight), MAX_REQUEST_KB and ROTATIONAL say.
 set_disk() {
 	local setting
 	echo 0 >$disk/power || return 1
 	for setting in irqmode=2 completion_nsec=$((LATENCY_US * 1000)) mbps=$MB_PER_S \
-		hw_queue_depth=${DEPTH:-64} rotational=${ROTATIONAL:-0}; do
+		hw_queue_depth=${DEPTH:-64} max_sectors=$((${MAX_REQUEST_KB:-1280} * 2)) rotational=${ROTATIONAL:-0}; do
 		echo "${setting#*=}" >"$disk/${setting%=*}" || return 1
 	done
 	# Its bandwidth timer starts now: on the same grid on which the launcher starts its runs.

@@ -591,7 +591,7 @@ fn what_was_measured(results: &Results) -> Vec<Block> {
     let mut devices = Table::new(
         "Devices",
         &["device", "filesystem"],
-        &["latency, ms", "MB/s", "requests in flight", "read_ahead_kb"],
+        &["latency, ms", "MB/s", "requests in flight", "largest request, KB", "read_ahead_kb"],
     );
     for device in &about.devices {
         devices.rows.push(vec![
@@ -600,6 +600,7 @@ fn what_was_measured(results: &Results) -> Vec<Block> {
             Cell::of(device.latency_us, |us| plain(us / 1000.0)),
             Cell::of(device.mb_per_s, plain),
             Cell::of(device.depth, plain),
+            Cell::of(device.max_request_kb, plain),
             Cell::of(device.read_ahead_kb, plain),
         ]);
     }

@@ -76,6 +76,7 @@ pub(crate) struct Device {
     pub(crate) latency_us: Option<f64>,
     pub(crate) mb_per_s: Option<f64>,
     pub(crate) depth: Option<f64>,
+    pub(crate) max_request_kb: Option<f64>,
     pub(crate) read_ahead_kb: Option<f64>,
     pub(crate) filesystem: String,
 }
