@@ -7,7 +7,7 @@
 # needs: module tool
 # smp: 1
 # mem: 1G
-# timeout: 90
+# timeout: 120
 
 . "$(dirname "$0")/lib.sh"
 
