@@ -70,7 +70,7 @@ set_disk() {
 	local setting
 	echo 0 >$disk/power || return 1
 	for setting in irqmode=2 completion_nsec=$((LATENCY_US * 1000)) mbps=$MB_PER_S \
-		hw_queue_depth=${DEPTH:-64} max_sectors=$((${MAX_REQUEST_KB:-1024} * 2)) rotational=${ROTATIONAL:-0}; do
+		hw_queue_depth=${DEPTH:-64} max_sectors=$((${MAX_REQUEST_KB:-256} * 2)) rotational=${ROTATIONAL:-0}; do
 		echo "${setting#*=}" >"$disk/${setting%=*}" || return 1
 	done
 	# Its bandwidth timer starts now: on the same grid on which the launcher starts its runs.
