@@ -591,7 +591,13 @@ fn what_was_measured(results: &Results) -> Vec<Block> {
     let mut devices = Table::new(
         "Devices",
         &["device", "filesystem"],
-        &["latency, ms", "MB/s", "requests in flight", "largest request, KB", "read_ahead_kb"],
+        &[
+            "latency, ms",
+            "MB/s",
+            "requests in flight",
+            "largest request, KB",
+            "read_ahead_kb",
+        ],
     );
     for device in &about.devices {
         devices.rows.push(vec![
