@@ -12,8 +12,8 @@
 
 . "$(dirname "$0")/lib.sh"
 
-# What they cover together: every part of the module.
-QUICK=(failed-allocations reload train-and-prefetch endings window)
+# Allocations that fail, loading and unloading, a bitmap's way round, all ends of a program.
+QUICK=(failed-allocations reload train-and-prefetch endings)
 
 quick=
 if [ "${1:-}" = --quick ]; then

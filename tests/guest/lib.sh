@@ -57,6 +57,7 @@ exact=no
 # --- assertions ------------------------------------------------------------
 
 # They are kept in a file, since one may be made in a subshell.
+: >"$WORK/asserted"
 pass() {
 	echo ok >>"$WORK/asserted"
 	printf '  ok    %s\n' "$*"
@@ -413,7 +414,7 @@ finish() {
 			mountpoint -q "$place" && fail "$place is still busy at the end"
 		fi
 	done
-	if [ $skipped = no ] && [ ! -e "$WORK/asserted" ]; then fail "nothing was asserted"; fi
+	if [ $skipped = no ] && [ ! -s "$WORK/asserted" ]; then fail "nothing was asserted"; fi
 	if [ $status != 0 ] && ! grep -q ^FAIL "$WORK/asserted"; then fail "it ended early, with status $status"; fi
 	asserted=$(wc -l <"$WORK/asserted")
 	failures=$(grep -c ^FAIL "$WORK/asserted")

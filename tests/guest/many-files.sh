@@ -69,8 +69,6 @@ is 'outside of its root: output and status' '1 0' "$output $status"
 at_least 'outside of its root: nothing is read' 1 "$(delta 'refused_library_*')"
 
 # A mount namespace whose paths differ.
-starts -r "$MNT" -- "$python" -B /files/map.py
-settle
 mkdir "$MNT/other"
 echo 'print(2)' >"$MNT/other/map.py"
 cold

@@ -523,7 +523,7 @@ pub(crate) fn open_in(folder: &CStr, name: &CStr, purpose: OpenFor) -> Result<AR
     } as i32;
     // SAFETY: The strings end with a zero byte.
     let file = unsafe { ffi::pbm_folder_open(folder.as_char_ptr(), name.as_char_ptr(), flags) };
-    // SAFETY: It is what `filp_open` returned.
+    // SAFETY: It is what `pbm_folder_open` returned.
     unsafe { opened(file) }
 }
 

@@ -14,8 +14,8 @@ use serde::Serialize;
 
 use crate::{store::Store, system::System, target::Target};
 
-/// A program and the sums over its recorded starts since the module was loaded. Pages are those of all
-/// files that its bitmap names.
+/// A program and the sums over its recorded starts since the module was loaded. Pages are those of
+/// all files that its bitmap names.
 #[derive(Clone, Debug, Default, Eq, PartialEq, Serialize)]
 pub struct Program {
     /// The path that it was started by last.
