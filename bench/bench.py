@@ -42,6 +42,7 @@ def parse_arguments():
     parser.add_argument("--no-measuring", action="store_true", help="only write the report of what was measured")
     parser.add_argument("--report", type=Path, help="bench-report")
     parser.add_argument("--publish", type=Path, metavar="DIR", help="the report and what it was made of go here, too")
+    parser.add_argument("--take", type=Path, metavar="DIR", help="count what was published there as measured here")
     parser.add_argument("--out", type=Path, default=Path("/src/build/bench"), help="where the results are")
     parser.add_argument("--work", type=Path, help="where images go; on the trees' file system")
     parser.add_argument("--binaries", type=Path, help="where bench-launcher is")
@@ -114,9 +115,34 @@ class Plan:
             figures = json.loads(file.read_text())
         except (FileNotFoundError, json.JSONDecodeError):
             return None
-        same = figures.pop("key") == key
-        same_module = figures.pop("module", None) == module or self.options.publish
+        same = figures.get("key") == key
+        same_module = figures.get("module") == module or self.options.publish
         return figures if same and same_module else None
+
+    def complete(self, program, device, rival):
+        """Is nothing left to measure of the cell, its time line included?"""
+        lined = rival["name"] in self.timelines(program) and device["name"] == TIMELINE_DEVICE
+        wanted = lined and not self.timeline(program, device["name"], rival["name"]).exists()
+        return self.known(*self.cell(program, device, rival)) and not wanted
+
+    @staticmethod
+    def timelines(program):
+        return TIMELINE_RIVALS if program["name"] in TIMELINE_PROGRAMS else []
+
+    def take(self, published):
+        """Cells that were measured elsewhere, as far as there are none here."""
+        about = json.loads((published / "about.json").read_text())
+        entries = {entry["name"]: entry for entry in self.programs + self.devices + self.rivals}
+        files_kb = {program["name"]: program["files_kb"] for program in about["programs"]}
+        for row in json.loads((published / "results.json").read_text()):
+            names = [row.pop(what) for what in ("program", "device", "rival")]
+            if not all(name in entries for name in names):
+                continue
+            file, _, _ = self.cell(*(entries[name] for name in names))
+            if file.exists():
+                continue
+            by = {"command": about["command"], "commit": row.pop("commit", about["commit"])}
+            file.write_text(json.dumps({"by": by, "files_kb": files_kb[names[0]], **row}) + "\n")
 
     def base(self, program, device):
         """What another cell knows of the program on the device whatever is done, as the guest reports it."""
@@ -140,7 +166,7 @@ class Plan:
             rivals = [
                 rival for rival in self.rivals
                 if self.only_on.get(rival["name"], device["name"]) == device["name"]
-                and not self.known(*self.cell(program, device, rival))
+                and not self.complete(program, device, rival)
             ]
             if rivals:
                 yield device, rivals
@@ -215,8 +241,7 @@ class Measurement:
             squashfs_mb = harness.make_squashfs(stage, squashfs)
             images.append(squashfs)
         shutil.rmtree(stage)
-        lined = self.program["name"] in TIMELINE_PROGRAMS
-        timelines = " ".join(f"{TIMELINE_DEVICE}.{rival}" for rival in TIMELINE_RIVALS if lined)
+        timelines = " ".join(f"{TIMELINE_DEVICE}.{rival}" for rival in self.plan.timelines(self.program))
         settings = {"IMAGE_MB": size, "SQUASHFS_MB": squashfs_mb, "REPEAT": self.plan.repeat, "TIMELINES": f" {timelines} "}
         extra = [(f"bench/devices/{device['name']}", device_script(device)) for device, _ in self.wanted]
         extra += [(f"bench/rivals/{rival['name']}", rival_script(rival)) for rival in self.plan.rivals]
@@ -304,7 +329,7 @@ def write_results(plan):
         by = figures.pop("by", None)
         if not by:
             return {}
-        commands[by["command"]] = True
+        commands.update(dict.fromkeys(by["command"].splitlines(), True))
         if not module:
             return {}
         commits[by["commit"]] = True
@@ -384,6 +409,8 @@ def print_table(plan, results):
 def main():
     options = parse_arguments()
     plan = Plan(options)
+    if options.take:
+        plan.take(options.take)
     if options.no_measuring:
         plan.parts = []
     missing = [program for program in plan.programs if any(plan.missing(program))]

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# Usage: bench.sh [--quick | --report | --publish]
+# Usage: bench.sh [--quick | --take | --report | --publish]
 #
 # Measures cold starts of many programs on several devices with the module, with
 # nothing, and with every rival (bench/bench.toml), and how what the module costs
@@ -11,6 +11,8 @@
 # results are build/bench/results.json and report.md and report.html beside it.
 #
 #   --quick   three programs, one device, three rivals, once each
+#   --take    what is in Documentation/benchmarks counts as measured here, as far as it
+#             would be measured the same now; only the rest is measured
 #   --report  measures nothing: the report of what there is
 #   --publish likewise, and leaves it in Documentation/benchmarks
 #
@@ -30,6 +32,7 @@ what=()
 case ${1:-} in
 "") ;;
 --quick) what=(--quick) ;;
+--take) what=(--take /src/Documentation/benchmarks) ;;
 --report) what=(--no-measuring) ;;
 --publish) what=(--no-measuring --publish /src/Documentation/benchmarks) ;;
 *)
