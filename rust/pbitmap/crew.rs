@@ -186,11 +186,11 @@ impl Left {
 /// A file of no more runs is asked for at once by exec, whatever its turns: a crew comes late for it.
 const FEW_RUNS: usize = 64;
 
-/// A start that wants more pages waits for a device that serves in turns, whatever it gets first: so
-/// they are asked for in the fewest requests, in the order in which they lie.
+/// A start that wants more pages waits for a device that serves one request at a time, whatever it
+/// gets first: so they are asked for in the fewest requests, in the order in which they lie.
 const MANY: u64 = 10240;
 
-/// What of a file exec asks for itself. A device that turns gets all in the order in which it lies.
+/// What of a file exec asks for itself. A device that rotates gets all in the order in which it lies.
 fn first_part(known: &Known, may_wait: bool) -> Part {
     let is_small = || known.wanted().runs().nth(FEW_RUNS).is_none();
     match known.has_turns() && !may_wait && !is_small() {
@@ -286,7 +286,7 @@ pub(crate) fn prefetch(launch: &Arc<Launch>, executable: &File, pool: &Pool) -> 
     let device = prefetch::device_of(executable);
     let (may_wait, runs) = match sysctl::background() {
         0 => (true, u32::MAX),
-        1 if device.turns() || device.serves_in_turns() && wanted > MANY => (true, u32::MAX),
+        1 if device.rotates() || device.serves_singly() && wanted > MANY => (true, u32::MAX),
         1 => (false, device.inline_runs()),
         _ => (false, 0),
     };

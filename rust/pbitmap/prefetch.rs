@@ -107,7 +107,7 @@ pub(crate) struct Wish<'a> {
     /// The page of the file that the first bit stands for.
     pub(crate) first_page: u64,
     /// The pages from here on are asked for first, if the device takes many requests at once. One
-    /// that serves them in turns takes them in the order in which they lie.
+    /// that serves them singly takes them in the order in which they lie.
     pub(crate) data_page: u64,
     /// When its parts are needed.
     pub(crate) turns: Turns,
@@ -126,7 +126,7 @@ pub(crate) fn run(
     let inode = Inode::of(file);
     let device = device_of(file);
     let pages = inode.size().div_ceil(PAGE_SIZE as u64);
-    let data_page = match device.serves_in_turns() {
+    let data_page = match device.serves_singly() {
         true => 0,
         false => wish.data_page,
     };

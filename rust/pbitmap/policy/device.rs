@@ -7,7 +7,7 @@
 pub struct Device {
     /// Requests that it takes before it has served one; [`None`] if nobody knows.
     pub requests: Option<u32>,
-    /// It says that it turns. So does virtio's driver, which is not told.
+    /// It says that it rotates. So does virtio's driver, which is not told.
     pub rotational: bool,
 }
 
@@ -18,23 +18,23 @@ const INLINE_RUNS: u32 = 32;
 /// the hardware takes.
 const FEW_REQUESTS: u32 = 2;
 
-/// No device that turns takes more requests than a disk with a command queue and a scheduler.
+/// No device that rotates takes more requests than a disk with a command queue and a scheduler.
 const MOST_REQUESTS: u32 = 64;
 
 /// Holes worth reading, in pages, by `make bench`: 0.3 ms a request, then 8 ms.
-const GAP_IN_TURNS: u32 = 8;
+const GAP_SINGLE: u32 = 8;
 const GAP_ROTATIONAL: u32 = 32;
 
 impl Device {
     /// Whether a request waits for the one before it, so that each of them costs.
-    pub fn serves_in_turns(self) -> bool {
-        self.turns() || self.takes_at_most(FEW_REQUESTS)
+    pub fn serves_singly(self) -> bool {
+        self.rotates() || self.takes_at_most(FEW_REQUESTS)
     }
 
     /// Whether it goes from one place to the next for each request. Then what a program maps is best
     /// asked for by exec, in the order in which it lies: a program that runs meanwhile, and needs
     /// something in between, would have it go there and back.
-    pub fn turns(self) -> bool {
+    pub fn rotates(self) -> bool {
         self.rotational && self.takes_at_most(MOST_REQUESTS)
     }
 
@@ -44,10 +44,10 @@ impl Device {
 
     /// A hole of so many pages costs less than another request.
     pub fn gap_pages(self) -> u32 {
-        if self.turns() {
+        if self.rotates() {
             GAP_ROTATIONAL
-        } else if self.serves_in_turns() {
-            GAP_IN_TURNS
+        } else if self.serves_singly() {
+            GAP_SINGLE
         } else {
             0
         }
@@ -57,7 +57,7 @@ impl Device {
     /// program: those that leave half of the device's queue. Where there is none, what is not asked
     /// for now waits behind what is asked for later.
     pub fn inline_runs(self) -> u32 {
-        if self.serves_in_turns() {
+        if self.serves_singly() {
             return u32::MAX;
         }
         self.requests.map_or(INLINE_RUNS, |requests| requests / 2)

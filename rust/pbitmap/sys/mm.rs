@@ -157,6 +157,11 @@ impl Area {
 }
 
 /// An address space whose page tables are there for as long as this is.
+///
+/// # Invariants
+///
+/// `mm` is valid for `'a`: it has a user, is that of current, which goes on to use it, or its end
+/// waits.
 pub(crate) struct Space<'a> {
     mm: *mut bindings::mm_struct,
     _mm: PhantomData<&'a Mm>,
@@ -167,6 +172,7 @@ impl<'a> Space<'a> {
     ///
     /// `exit_mmap()` has announced the end of `mm` and waits for as long as the value lives.
     pub(super) unsafe fn dying(mm: *mut bindings::mm_struct) -> Self {
+        // INVARIANT: By the safety requirement.
         Self {
             mm,
             _mm: PhantomData,
@@ -175,6 +181,7 @@ impl<'a> Space<'a> {
 
     /// One that has a user.
     pub(crate) fn of(mm: &'a MmWithUser) -> Self {
+        // INVARIANT: `MmWithUser` holds a user.
         Self {
             mm: mm.as_raw(),
             _mm: PhantomData,
@@ -186,6 +193,7 @@ impl<'a> Space<'a> {
         let task = Task::current_raw();
         // SAFETY: `current` is valid, and only the task itself changes these.
         let (own, flags) = unsafe { ((*task).mm, (*task).flags) };
+        // INVARIANT: A task has its mm until it exits or calls exec; here it does neither.
         (own == mm.as_raw() && flags & bindings::PF_EXITING == 0).then_some(Self {
             mm: own,
             _mm: PhantomData,
@@ -194,21 +202,21 @@ impl<'a> Space<'a> {
 
     /// Whether a program ran in it, in `task`: its exec succeeded, it was neither dumped nor reaped.
     pub(crate) fn ran(&self, task: &Task) -> bool {
-        // SAFETY: By the invariant of the type, the mm is there; the task is referenced, and keeps its
+        // SAFETY: By the type's invariant the mm is there; the task is referenced, and keeps its
         // `signal` for as long.
         unsafe { ffi::pbm_mm_ran(self.mm, task.as_ptr()) }
     }
 
     /// Locks it for reading.
     pub(crate) fn lock(&self) -> Locked<'_> {
-        // SAFETY: The mm is there.
+        // SAFETY: By the type's invariant the mm is there.
         unsafe { bindings::mmap_read_lock(self.mm) };
         Locked::new(self.mm)
     }
 
     /// Locks it for reading, unless somebody changes it.
     pub(crate) fn try_lock(&self) -> Option<Locked<'_>> {
-        // SAFETY: The mm is there.
+        // SAFETY: By the type's invariant the mm is there.
         unsafe { bindings::mmap_read_trylock(self.mm) }.then(|| Locked::new(self.mm))
     }
 }

@@ -12,7 +12,10 @@ use kernel::{
     prelude::*,
     str::CStr,
     sync::{
-        atomic::Atomic,
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
         global_lock, //
     },
 };
@@ -56,14 +59,18 @@ unsafe impl Send for Registration {}
 unsafe impl Sync for Registration {}
 
 impl Registration {
-    /// Shows `knobs` in the folder `path` of `/proc/sys`, and the path as `path_name`. To be called
-    /// once, by the module's init.
+    /// Shows `knobs` in the folder `path` of `/proc/sys`, and the path as `path_name`. `EBUSY` if
+    /// that was tried before: there is one path, and it is made once.
     pub(crate) fn new(
         path: &'static CStr,
         knobs: &[Knob],
         path_name: &'static CStr,
     ) -> Result<Self> {
-        // SAFETY: Called once, before anything can lock it.
+        static TRIED: Atomic<u32> = Atomic::new(0);
+        if TRIED.xchg(1, Relaxed) != 0 {
+            return Err(EBUSY);
+        }
+        // SAFETY: Only the first caller comes here, before anything can lock it.
         unsafe { PATH.init() };
         let mut table = KVec::with_capacity(knobs.len().saturating_add(1), GFP_KERNEL)?;
         for knob in knobs {

@@ -28,13 +28,13 @@ mod tests {
 
     #[test]
     fn a_hole_costs_less_than_another_turn() {
-        assert!(CARD.serves_in_turns() && DISK.serves_in_turns() && !QUEUE.serves_in_turns());
+        assert!(CARD.serves_singly() && DISK.serves_singly() && !QUEUE.serves_singly());
         assert_eq!((CARD.gap_pages(), DISK.gap_pages()), (8, 32));
-        assert!(DISK.turns() && !CARD.turns());
+        assert!(DISK.rotates() && !CARD.rotates());
     }
 
     #[test]
-    fn what_is_needed_first_is_first_in_a_queue_that_is_served_in_turns() {
+    fn what_is_needed_first_is_first_in_a_queue_that_is_served_singly() {
         assert_eq!(CARD.inline_runs(), u32::MAX);
     }
 
@@ -45,7 +45,7 @@ mod tests {
             ..QUEUE
         };
         assert_eq!((virtio.gap_pages(), virtio.inline_runs()), (0, 128));
-        assert!(!virtio.serves_in_turns());
+        assert!(!virtio.serves_singly());
     }
 
     #[test]
@@ -54,7 +54,7 @@ mod tests {
             requests: None,
             rotational: false,
         };
-        assert!(!unknown.serves_in_turns());
+        assert!(!unknown.serves_singly());
         assert_eq!((unknown.gap_pages(), unknown.inline_runs()), (0, 32));
     }
 }
