@@ -62,6 +62,9 @@ pub(crate) fn notes(bytes: &[u8]) {
         assert_eq!(bytes[start - 4..start], *b"GNU\0");
         assert_eq!(bytes[start - 8..start - 4], 3u32.to_le_bytes());
     }
+    if let Some(part) = elf::go_action(bytes) {
+        assert_eq!(part, &bytes[..20]);
+    }
 }
 
 /// [`elf::overlaps_load`] with numbers that cannot overflow.

@@ -40,6 +40,12 @@ pub const PT_GNU_STACK: u32 = 0x6474_e551;
 /// `n_type` of the note of GNU that identifies a build.
 const NT_GNU_BUILD_ID: u32 = 3;
 
+/// `n_type` of Go's, whose linker makes none of GNU by itself before Go 1.24.
+const NT_GO_BUILD_ID: u32 = 4;
+
+/// Bytes of a part of Go's build id.
+const GO_PART: usize = 20;
+
 /// The bytes of a file from [`offset`](Self::offset) on.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct FileRange {
@@ -341,18 +347,24 @@ pub fn overlaps_load(phdrs: &[u8], offset: u64, len: u64, page_size: u32) -> boo
 /// The GNU build id in `notes`, the bytes of a `PT_NOTE` segment; [`None`] if there is none, or
 /// one without a byte.
 pub fn build_id(notes: &[u8]) -> Option<&[u8]> {
-    let mut rest = notes;
-    loop {
-        let note;
-        (note, rest) = Note::split(rest)?;
-        if note.kind == NT_GNU_BUILD_ID && note.name == b"GNU\0" {
-            return (!note.contents.is_empty()).then_some(note.contents);
-        }
-    }
+    Note::find(notes, b"GNU\0", NT_GNU_BUILD_ID).filter(|id| !id.is_empty())
 }
 
-/// The GNU build id of the ELF file of which `head` is the beginning; [`None`] if there is none in
-/// it. Programs and libraries have their notes right behind the program headers.
+/// What takes the place of a build id in a Go program's notes, [`go_action`].
+fn go_build_id(notes: &[u8]) -> Option<&[u8]> {
+    Note::find(notes, b"Go\0\0", NT_GO_BUILD_ID).and_then(go_action)
+}
+
+/// The first of the four parts of Go's build id: a hash of all that its linker was given.
+///
+/// [`None`] if the id was chosen by hand (`-buildid=redacted`): programs may have it in common.
+pub fn go_action(id: &[u8]) -> Option<&[u8]> {
+    let (part, rest) = id.split_at_checked(GO_PART)?;
+    (rest.starts_with(b"/") && !part.contains(&b'/')).then_some(part)
+}
+
+/// The build id, GNU's or else Go's, of the ELF file of which `head` is the beginning; [`None`] if
+/// there is none in it. Programs and libraries have their notes right behind the program headers.
 pub fn build_id_in(head: &[u8]) -> Option<&[u8]> {
     let part = |offset: u64, len: u64| {
         let start = usize::try_from(offset).ok()?;
@@ -360,9 +372,15 @@ pub fn build_id_in(head: &[u8]) -> Option<&[u8]> {
     };
     let header = Header::parse(head).ok()?;
     let range = header.program_headers().ok()?;
-    program_headers(part(range.offset, range.len as u64)?)
-        .filter(|phdr| phdr.p_type == PT_NOTE)
-        .find_map(|phdr| build_id(part(phdr.p_offset, phdr.p_filesz)?))
+    let phdrs = part(range.offset, range.len as u64)?;
+    let notes = || {
+        program_headers(phdrs)
+            .filter(|phdr| phdr.p_type == PT_NOTE)
+            .filter_map(|phdr| part(phdr.p_offset, phdr.p_filesz))
+    };
+    notes()
+        .find_map(build_id)
+        .or_else(|| notes().find_map(go_build_id))
 }
 
 /// An entry of a `PT_NOTE` segment.
@@ -373,6 +391,18 @@ struct Note<'a> {
 }
 
 impl<'a> Note<'a> {
+    /// What the first of `notes` with this name and kind says.
+    fn find(notes: &'a [u8], name: &[u8], kind: u32) -> Option<&'a [u8]> {
+        let mut rest = notes;
+        loop {
+            let note;
+            (note, rest) = Self::split(rest)?;
+            if note.kind == kind && note.name == name {
+                return Some(note.contents);
+            }
+        }
+    }
+
     /// The first of `notes`, and the others.
     fn split(notes: &'a [u8]) -> Option<(Self, &'a [u8])> {
         let (name_len, rest) = split_number(notes)?;

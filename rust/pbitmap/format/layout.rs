@@ -61,7 +61,7 @@ record! {
         0x28 crc32c: u32,
         /// Identity of the ELF file: [`layout_crc`](super::elf::layout_crc).
         0x2c layout_crc: u32,
-        /// The first bytes of the GNU build id, padded with zeroes.
+        /// The first bytes of the build id, GNU's or Go's, padded with zeroes.
         0x30 build_id: [u8; 20],
         /// Bytes of the build id, at most 20; 0 if there is none.
         0x44 build_id_len: u8,
@@ -156,7 +156,7 @@ record! {
         0x48 mtime_nsec: u32,
         /// Bytes of the build id, at most 20; 0 if there is none.
         0x4c build_id_len: u32,
-        /// The first bytes of the GNU build id, padded with zeroes.
+        /// The first bytes of the build id, GNU's or Go's, padded with zeroes.
         0x50 build_id: [u8; 20],
         /// The first page that is private memory of each program that maps it, as data that a loader
         /// relocates is: from there on it is needed first. 0 if there is none.

@@ -75,7 +75,7 @@ impl Identity {
     }
 }
 
-/// The first 20 bytes of a GNU build id, or none.
+/// The first 20 bytes of a GNU build id, or of that of a Go program without one; or none.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct BuildId {
     pub(super) bytes: [u8; Self::MAX],

@@ -9,6 +9,7 @@ use super::{
             build_id_in,
             find_section,
             gnu_stack,
+            go_action,
             is_section_name,
             layout_crc,
             overlaps_load,
@@ -315,6 +316,23 @@ mod tests {
     }
 
     #[test]
+    fn of_the_id_of_go_the_first_part_counts() {
+        let id =
+            b"z1S4xxQZRn8LyntX85uc/rOBMvL37lNw6Z7jnzVqw/WmJfxkxYrHVD0TggvQ2r/2hPlkw9Q5fQ8cBqW1dZx";
+        assert_eq!(go_action(id), Some(&id[..20]));
+        assert_eq!(go_action(&id[..21]), Some(&id[..20]));
+        for other in [
+            &id[..20],
+            &id[1..],
+            b"redacted",
+            b"a/b/c/d/e/f/g/h/i/j//",
+            b"",
+        ] {
+            assert_eq!(go_action(other), None);
+        }
+    }
+
+    #[test]
     fn the_build_id_is_found_in_the_head() {
         const NOTES: usize = 64 + 2 * 56;
         let mut head = [0; 256];
@@ -342,6 +360,17 @@ mod tests {
         for len in [NOTES + 19, NOTES - 1, 63, 0] {
             assert_eq!(build_id_in(&head[..len]), None);
         }
+        // Go's, unless there is one of GNU in another segment.
+        let mut go = [0; 320];
+        go[..NOTES + 20].copy_from_slice(&head[..NOTES + 20]);
+        go[64..64 + 56].copy_from_slice(&head[64 + 56..NOTES]);
+        go[64 + 8..64 + 16].copy_from_slice(&256u64.to_le_bytes());
+        go[64 + 32..64 + 40].copy_from_slice(&37u64.to_le_bytes());
+        go[256..256 + 37]
+            .copy_from_slice(b"\x04\0\0\0\x15\0\0\0\x04\0\0\0Go\0\00123456789abcdefghij/");
+        assert_eq!(build_id_in(&go), Some(&b"abc"[..]));
+        go[NOTES + 8] = 1;
+        assert_eq!(build_id_in(&go), Some(&b"0123456789abcdefghij"[..]));
         for offset in [u64::MAX, u64::MAX - 19, 237] {
             head[64 + 56 + 8..64 + 56 + 16].copy_from_slice(&offset.to_le_bytes());
             assert_eq!(build_id_in(&head), None);

@@ -10,8 +10,9 @@ use object::{
 };
 use pbitmap_core::format::{
     elf::{
-        is_section_name, layout_crc, program_headers, section_alignment, section_headers,
-        FileRange, Header, ProgramHeader, RawHeader, SectionHeader, ET_DYN, PT_GNU_STACK, PT_LOAD,
+        go_action, is_section_name, layout_crc, program_headers, section_alignment,
+        section_headers, FileRange, Header, ProgramHeader, RawHeader, SectionHeader, ET_DYN,
+        PT_GNU_STACK, PT_LOAD,
     },
     error::Error as FormatError,
     layout::UndoRecord,
@@ -373,24 +374,30 @@ fn appended<'d, R: ReadRef<'d>>(data: R, size: u64, end: u64) -> u64 {
     }
 }
 
-/// The build id of an ELF file; none if it has none.
+/// The build id of an ELF file, GNU's or else Go's; none if it has none.
 pub fn build_id<'d, R: ReadRef<'d>>(data: R) -> BuildId {
     const NT_GNU_BUILD_ID: u32 = 3;
-    let find = || {
-        let elf = FileHeader64::<LittleEndian>::parse(data).ok()?;
-        for segment in elf.program_headers(LittleEndian, data).ok()? {
-            let Ok(Some(mut notes)) = segment.notes(LittleEndian, data) else {
-                continue;
-            };
-            while let Ok(Some(note)) = notes.next() {
-                if note.name() == b"GNU" && note.n_type(LittleEndian).0 == NT_GNU_BUILD_ID {
-                    return Some(BuildId::new(note.desc()));
-                }
+    const NT_GO_BUILD_ID: u32 = 4;
+    let gnu = note(data, b"GNU", NT_GNU_BUILD_ID);
+    let go = || note(data, b"Go", NT_GO_BUILD_ID).and_then(go_action);
+    gnu.or_else(go).map(BuildId::new).unwrap_or_default()
+}
+
+/// What the first note with this name and kind says, if it says anything.
+fn note<'d, R: ReadRef<'d>>(data: R, name: &[u8], kind: u32) -> Option<&'d [u8]> {
+    let elf = FileHeader64::<LittleEndian>::parse(data).ok()?;
+    for segment in elf.program_headers(LittleEndian, data).ok()? {
+        let Ok(Some(mut notes)) = segment.notes(LittleEndian, data) else {
+            continue;
+        };
+        while let Ok(Some(note)) = notes.next() {
+            let found = note.name() == name && note.n_type(LittleEndian).0 == kind;
+            if found && !note.desc().is_empty() {
+                return Some(note.desc());
             }
         }
-        None
-    };
-    find().unwrap_or_default()
+    }
+    None
 }
 
 /// Tells programs from libraries.

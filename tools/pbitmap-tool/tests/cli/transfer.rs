@@ -262,6 +262,44 @@ fn nothing_to_export() {
     assert!(ran.stderr.contains("has no build id"), "{}", ran.stderr);
 }
 
+/// As Go's linker makes it: the only note is its own.
+fn go_program(id: &[u8]) -> Vec<u8> {
+    let mut tiny = Tiny::default();
+    let at = tiny.build().len();
+    for segment in &mut tiny.segments {
+        if segment.p_type == crate::support::PT_NOTE {
+            segment.p_offset = at as u64;
+            segment.p_filesz = 16 + id.len() as u64;
+        }
+    }
+    let mut file = tiny.build();
+    file.extend(b"\x04\0\0\0");
+    file.extend((id.len() as u32).to_le_bytes());
+    file.extend(b"\x04\0\0\0Go\0\0");
+    file.extend(id);
+    file
+}
+
+#[test]
+fn programs_of_go() {
+    let world = World::new();
+    let archive = world.path("archive");
+    std::fs::create_dir(&archive).unwrap();
+    let arguments = ["export", "-o", archive.to_str().unwrap()];
+    let id = b"0123456789abcdefghij/0123456789abcdefghij/0123456789abcdefghij/0123456789abcdefghij";
+    let mut file = annotate(&go_program(id));
+    record(&mut file, &[0], 7);
+    good(&world.add("program", &file), &arguments);
+    let name = "303132333435363738396162636465666768696a.pbitmap";
+    assert!(archive.join(name).exists());
+
+    let mut file = annotate(&go_program(b"redacted"));
+    record(&mut file, &[0], 7);
+    let ran = on(&world.add("redacted", &file), &arguments);
+    assert_eq!(ran.code, Some(1));
+    assert!(ran.stderr.contains("has no build id"), "{}", ran.stderr);
+}
+
 #[test]
 fn several_programs() {
     let world = World::new();
