@@ -30,7 +30,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { PAGE = 4096, THREADS = 16 };
+enum { PAGE = 4096, HUGE = 512 * PAGE, THREADS = 16 };
 
 static pthread_t threads[THREADS];
 static int thread_count;
@@ -56,6 +56,23 @@ static int open_pages(const char *name, int flags, unsigned long *first, unsigne
 	return fd;
 }
 
+/*
+ * Where a kernel with huge pages maps a file as large as one. One without maps it at any page, and
+ * what lies around a page fault in memory is then another part of the file each time.
+ */
+static void *place_for(unsigned long size)
+{
+	char *reserved;
+
+	if (size < HUGE)
+		return NULL;
+	reserved = mmap(NULL, size + HUGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (reserved == MAP_FAILED)
+		err(1, "no room for %lu bytes", size);
+	munmap(reserved, size + HUGE);
+	return reserved + (-(unsigned long)reserved & (HUGE - 1));
+}
+
 static void map_file(const char *name, int stays)
 {
 	unsigned long first, count, page;
@@ -65,7 +82,7 @@ static void map_file(const char *name, int stays)
 
 	if (fstat(fd, &st))
 		err(1, "%s", name);
-	mapped = mmap(NULL, st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+	mapped = mmap(place_for(st.st_size), st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
 	if (mapped == MAP_FAILED)
 		err(1, "%s", name);
 	close(fd);
