@@ -55,7 +55,7 @@ is 'all bytes outside the section' "$outside" "$(elf outside "$file")"
 module_load
 running=()
 for n in 1 2 3 4 5 6; do
-	"$file" "t:0-$n" msleep:3000 "d:0-$n" "exit:$n" &
+	"$file" "t:0-$n" "msleep:$((1500 * PBITMAP_PATIENCE))" "d:0-$n" "exit:$n" &
 	running+=($!)
 done
 for _ in $(seq 100); do
