@@ -12,8 +12,8 @@
 
 . "$(dirname "$0")/lib.sh"
 
-# Allocations that fail, loading and unloading, a bitmap's way round, all ends of a program.
-QUICK=(failed-allocations reload train-and-prefetch endings)
+# Allocations that fail, a bitmap's way round, all ends of a program.
+QUICK=(failed-allocations train-and-prefetch endings)
 
 quick=
 if [ "${1:-}" = --quick ]; then
