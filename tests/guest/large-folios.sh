@@ -8,8 +8,11 @@
 # smp: 1
 # mem: 1G
 # timeout: 60
+# may-skip: with PREEMPT_RT there are no huge pages, and so no large folios
 
 . "$(dirname "$0")/lib.sh"
+
+[ -e /sys/kernel/mm/transparent_hugepage ] || skip 'this kernel has no large folios'
 
 work=(t:50-299 t:400-411 t:500-502 t:600 t:700-763 sum)
 
