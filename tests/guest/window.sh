@@ -30,10 +30,15 @@ wait_for() {
 
 # Adaptive, the default: pages that it touches after the start do not count.
 mark
+began=$EPOCHREALTIME
 "$MNT/small" t:0-7 msleep:12000 r:0-3 &
 executes $! "$MNT/small"
-is 'adaptive: recorded while it starts' 0 "$(delta recordings)"
-is 'adaptive: live' 1 "$(counter recorders_live)"
+early="$(delta recordings) $(counter recorders_live)"
+if [ $(((${EPOCHREALTIME/./} - ${began/./}) / 1000)) -lt 1400 ]; then
+	is 'adaptive: recorded, and live, while it starts' '0 1' "$early"
+else
+	note 'adaptive: the start was over before anybody could look' # (by its second sample, after 1.5 s)
+fi
 holds 'adaptive: the window closes by itself' wait_for writes 1 10
 is 'adaptive: live when it has closed' 0 "$(counter recorders_live)"
 is 'adaptive: pages recorded' "$("$PBITMAP_HELPERS/small" list t:0-7 | sort | tr '\n' ' ')" \
@@ -70,7 +75,7 @@ wait $! 2>/dev/null
 # Until its end.
 set_sysctl window_ms 0
 mark
-"$MNT/small" t:0-5 msleep:5000 r:0-7 &
+"$MNT/small" t:0-5 "msleep:$((2500 * PBITMAP_PATIENCE))" r:0-7 &
 executes $! "$MNT/small"
 sleep 3
 is 'until exit: recorded after 3 s' 0 "$(delta recordings)"
