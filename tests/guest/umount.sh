@@ -46,7 +46,7 @@ e2fsck -fn "$SCRATCH_DEV" >"$WORK/fsck.log" 2>&1 && pass 'e2fsck' || fail "e2fsc
 # Replaced while it runs: the new file must not get the old one's pages.
 mount "$SCRATCH_DEV" "$MNT"
 cp "$MNT/small" "$MNT/replaced"
-"$MNT/replaced" t:0-7 msleep:300 exit:6 &
+"$MNT/replaced" t:0-7 "msleep:$((300 * PBITMAP_PATIENCE))" exit:6 &
 executes $! "$MNT/replaced"
 cp "$MNT/small-pie" "$MNT/new"
 mv "$MNT/new" "$MNT/replaced"
