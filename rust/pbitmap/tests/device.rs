@@ -27,9 +27,9 @@ mod tests {
     }
 
     #[test]
-    fn a_hole_costs_less_than_another_turn() {
+    fn a_hole_costs_less_than_another_request() {
         assert!(CARD.serves_singly() && DISK.serves_singly() && !QUEUE.serves_singly());
-        assert_eq!((CARD.gap_pages(), DISK.gap_pages()), (8, 32));
+        assert_eq!((CARD.gap_pages(), DISK.gap_pages()), (8, 48));
         assert!(DISK.rotates() && !CARD.rotates());
     }
 
