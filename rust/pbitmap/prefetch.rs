@@ -83,7 +83,7 @@ pub(crate) struct Outcome {
     pub(crate) rest: Option<u64>,
 }
 
-/// The device that `file` is on.
+/// The device that `file` is on, or is.
 pub(crate) fn device_of(file: &File) -> Device {
     let (requests, rotational) = page_cache::queue_of(file);
     Device {

@@ -169,12 +169,13 @@ size_t pbm_cached_head(struct file *file, void *to, size_t len)
 }
 
 /*
- * How many requests the device of @file takes at once; 0 if nobody knows. And
- * whether it turns.
+ * How many requests the device that @file is on, or is, takes at once; 0 if nobody
+ * knows. And whether it rotates.
  */
 unsigned int pbm_queue_depth(struct file *file, bool *rotational)
 {
-	struct block_device *bdev = pbm_mapping(&file->f_path)->host->i_sb->s_bdev;
+	struct inode *inode = pbm_mapping(&file->f_path)->host;
+	struct block_device *bdev = S_ISBLK(inode->i_mode) ? file_bdev(file) : inode->i_sb->s_bdev;
 
 	*rotational = bdev && bdev_rot(bdev);
 	return bdev ? bdev_get_queue(bdev)->nr_requests : 0;

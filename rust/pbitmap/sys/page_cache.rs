@@ -153,8 +153,8 @@ pub(crate) fn cached_head<'a>(file: &File, buffer: &'a mut [u8]) -> &'a [u8] {
     buffer.get(..copied).unwrap_or_default()
 }
 
-/// How many requests the device under `file` takes at once, [`None`] if nobody knows, and whether
-/// it is rotational.
+/// How many requests the device that `file` is on, or is, takes at once, [`None`] if nobody knows,
+/// and whether it is rotational.
 pub(crate) fn queue_of(file: &File) -> (Option<u32>, bool) {
     let mut rotational = false;
     // SAFETY: The file is open and so has a superblock; the answer has a place.
