@@ -367,7 +367,7 @@ mod tests {
         go[64 + 8..64 + 16].copy_from_slice(&256u64.to_le_bytes());
         go[64 + 32..64 + 40].copy_from_slice(&37u64.to_le_bytes());
         go[256..256 + 37]
-            .copy_from_slice(b"\x04\0\0\0\x15\0\0\0\x04\0\0\0Go\0\00123456789abcdefghij/");
+            .copy_from_slice(b"\x04\0\0\0\x15\0\0\0\x04\0\0\0Go\0\x000123456789abcdefghij/");
         assert_eq!(build_id_in(&go), Some(&b"abc"[..]));
         go[NOTES + 8] = 1;
         assert_eq!(build_id_in(&go), Some(&b"0123456789abcdefghij"[..]));
