@@ -11,9 +11,12 @@
 
 use super::{
     capture,
-    format::update::{
-        self,
-        Run, //
+    format::{
+        near::Near,
+        update::{
+            self,
+            Run, //
+        }, //
     },
     launch::Launch,
     mapper::Mapper,
@@ -281,16 +284,15 @@ impl Recorder {
     fn hits(&self, capture: &capture::Capture) -> (u64, u64) {
         let mut wanted = 0u64;
         let mut hits = 0u64;
+        let mut files = Near::new(capture.files());
         for known in &self.launch.files {
             if self.reads.is_none() && (known.is_read() || known.first_page().is_some()) {
                 continue;
             }
             let pages = known.wanted();
             wanted = wanted.saturating_add(pages.count() as u64);
-            let seen = capture.files().find(|seen| match known.path() {
-                None => seen.path.is_empty(),
-                Some(path) => seen.path == path.to_bytes(),
-            });
+            let path = known.path().map_or(&[][..], CStr::to_bytes);
+            let seen = files.find(|seen| seen.path == path);
             if let Some(seen) = seen {
                 for index in 0..pages.len().div_ceil(u64::BITS as usize) {
                     let both = pages.word(index) & seen.pages.word(index);

@@ -75,6 +75,7 @@ pub mod elf;
 pub mod error;
 pub mod layout;
 pub mod metadata;
+pub mod near;
 pub mod packed;
 mod record;
 pub mod slot;

@@ -42,6 +42,10 @@ use super::{
         PROFILE_DEFAULT, //
     },
     metadata::part_of,
+    near::{
+        are_distinct,
+        Near, //
+    },
     slot::{
         is_same_path,
         to_usize,
@@ -371,10 +375,15 @@ impl<'o, 'r> Recorded<'o, 'r> {
         let kept = self
             .profile
             .map(|profile| (profile, self.old.files(&profile)));
+        let all = files.take(MAX_FILES);
+        let stored = kept.iter().flat_map(|(_, files)| files.clone());
         Entries {
             recorded: *self,
-            all: files.clone().take(MAX_FILES),
-            seen: Some(files.take(MAX_FILES)),
+            seen_are_distinct: are_distinct(all.clone().map(|seen| seen.path)),
+            stored_are_distinct: are_distinct(stored.map(|file| file.path())),
+            near: Near::new(all.clone()),
+            seen: Some(all.clone()),
+            all,
             index: 0,
             executable: true,
             hint: 0,
@@ -625,6 +634,11 @@ struct Entries<'e, 'o, 'r, I> {
     recorded: Recorded<'o, 'r>,
     /// The recording.
     all: Take<I>,
+    /// The same, for files in the order in which they are stored.
+    near: Near<Take<I>>,
+    /// No path is twice in it, as is normal; nor in the old profile.
+    seen_are_distinct: bool,
+    stored_are_distinct: bool,
     /// What of it is left to pass by, from `index` on.
     seen: Option<Take<I>>,
     index: usize,
@@ -649,7 +663,9 @@ where
             let index = self.index;
             self.index = index.saturating_add(1);
             let mut earlier = self.all.clone().take(index);
-            if seen.path.is_empty() || earlier.any(|other| is_same_path(other.path, seen.path)) {
+            let is_again =
+                !self.seen_are_distinct && earlier.any(|other| is_same_path(other.path, seen.path));
+            if seen.path.is_empty() || is_again {
                 continue;
             }
             let Recorded { old, profile, .. } = self.recorded;
@@ -658,9 +674,13 @@ where
             if let Some(file) = &found {
                 self.hint = file.index.saturating_add(1);
             }
-            let first = profile
-                .filter(|_| self.recorded.keeps_order())
-                .and_then(|profile| old.find(&profile, FILE_BY_PATH, seen.path, 0));
+            let first = match profile {
+                Some(profile) if self.recorded.keeps_order() => match self.stored_are_distinct {
+                    true => found,
+                    false => old.find(&profile, FILE_BY_PATH, seen.path, 0),
+                },
+                _ => None,
+            };
             if first.is_some_and(|first| first.record.first_page == 0) {
                 continue;
             }
@@ -679,13 +699,19 @@ where
             let is_first = kind != FILE_EXECUTABLE
                 && !path.is_empty()
                 && file.record.first_page == 0
-                && old
-                    .find(profile, kind, path, 0)
-                    .is_some_and(|first| first.index == file.index);
+                && (self.stored_are_distinct
+                    || old
+                        .find(profile, kind, path, 0)
+                        .is_some_and(|first| first.index == file.index));
             if !is_first {
                 return None;
             }
-            match self.all.clone().find(|seen| is_same_path(seen.path, path)) {
+            let is_it = |seen: &Seen<'_>| is_same_path(seen.path, path);
+            let seen = match self.seen_are_distinct {
+                true => self.near.find(is_it),
+                false => self.all.clone().find(is_it),
+            };
+            match seen {
                 Some(seen) if recorded.keeps_order() => Some(recorded.library(&seen, Some(file))),
                 Some(_) => None,
                 None if is_replaced && !recorded.is_unknown(&file) => None,

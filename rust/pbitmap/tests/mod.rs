@@ -21,6 +21,7 @@ mod merge;
 mod metadata;
 #[cfg(pbitmap_kernel)]
 mod module;
+mod near;
 mod plan;
 mod profile;
 mod sample;
