@@ -110,5 +110,5 @@ def overheads(figures):
     return {
         "unannotated_pct": percent("exec", "unannotated", 1),
         "annotated_warm_pct": percent("exec", "annotated", 1),
-        "exit_pct": percent("exit", "calm", 1000),
+        "exit_pct": percent("exit", "recorded", 1000),
     }
