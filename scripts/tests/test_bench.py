@@ -217,7 +217,7 @@ class Costs(unittest.TestCase):
     def test_overheads_are_in_percent_of_the_time_without_the_module(self):
         figures = {
             "exec": {"unloaded": [[1, 200.0], [10000, 210.0]], "unannotated": [[1, 201.0]], "annotated": [[1, 198.0]]},
-            "exit": {"unloaded": [[10, 1.0], [1000, 50.0]], "calm": [[1000, 51.0]]},
+            "exit": {"unloaded": [[10, 1.0], [1000, 50.0]], "calm": [[1000, 40.0]], "recorded": [[1000, 51.0]]},
         }
         self.assertEqual(costs.overheads(figures), {"unannotated_pct": 0.5, "annotated_warm_pct": -1.0, "exit_pct": 2.0})
 
