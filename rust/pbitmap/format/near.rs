@@ -39,34 +39,34 @@ impl<I: Iterator + Clone> Near<I> {
 
 /// Whether no two of these paths are the same. Empty ones do not count.
 ///
-/// Most are told apart by a bit that their hash chooses; only where that is taken already, the path
-/// is compared with those before it.
+/// Most are told apart by two bits that their hash chooses; only where both are taken already, the
+/// path is compared with those before it (Bloom, 1970).
 pub(super) fn are_distinct<'p>(paths: impl Iterator<Item = &'p [u8]> + Clone) -> bool {
     let mut taken = [0u64; 1 << (HASH_BITS - u64::BITS.ilog2())];
-    let mut earlier = 0usize;
-    for path in paths.clone() {
-        let hash = hash_of(path);
-        let word = taken.get_mut((hash / u64::BITS) as usize);
-        let bit = 1u64 << (hash % u64::BITS);
-        let is_taken = word.is_none_or(|word| {
-            let before = *word;
-            *word |= bit;
-            before & bit != 0
+    for (index, path) in paths.clone().enumerate() {
+        let is_taken = hashes_of(path).into_iter().fold(true, |all, hash| {
+            let word = taken.get_mut((hash / u64::BITS) as usize);
+            let bit = 1u64 << (hash % u64::BITS);
+            all & word.is_none_or(|word| {
+                let before = *word;
+                *word |= bit;
+                before & bit != 0
+            })
         });
-        let mut before = paths.clone().take(earlier);
+        let mut before = paths.clone().take(index);
         if is_taken && !path.is_empty() && before.any(|other| is_same_path(other, path)) {
             return false;
         }
-        earlier = earlier.saturating_add(1);
     }
     true
 }
 
-/// A quarter of a KiB of bits, two for each of as many files as a profile may have.
-const HASH_BITS: u32 = 11;
+/// Half a KiB of bits, four for each of as many files as a profile may have: of the last of these one
+/// in six is compared for nothing.
+const HASH_BITS: u32 = 12;
 
-/// A number of [`HASH_BITS`] bits.
-fn hash_of(path: &[u8]) -> u32 {
+/// Two numbers of [`HASH_BITS`] bits.
+fn hashes_of(path: &[u8]) -> [u32; 2] {
     /// 2^64 divided by the golden ratio (Knuth): it spreads what differs in a few bits.
     const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
 
@@ -80,5 +80,6 @@ fn hash_of(path: &[u8]) -> u32 {
         rest = after;
     }
     let last = path.last_chunk().unwrap_or(&[0; 8]);
-    (mix(hash, last) >> (u64::BITS - HASH_BITS)) as u32
+    let hash = mix(hash, last);
+    [hash, hash << HASH_BITS].map(|hash| (hash >> (u64::BITS - HASH_BITS)) as u32)
 }

@@ -600,6 +600,7 @@ impl Difference {
         let pages = new.count();
         self.pages = self.pages.saturating_add(pages as u64);
         let mut is_in_last = false;
+        let mut is_in_all = entry.planes != 0;
         for (index, each) in self.each.iter_mut().enumerate().take(entry.planes) {
             let Some(plane) = file.plane(index) else {
                 return false;
@@ -607,10 +608,14 @@ impl Difference {
             is_in_last |= index == 0 && plane.next_set(0).is_some();
             let differs = differing(&new, plane.len(), |index| plane.word(index));
             *each = each.saturating_add(differs);
+            is_in_all &= differs == 0;
         }
-        let wanted = Wanted::new(file, runs);
-        let differs = differing(&new, wanted.len(), |index| wanted.word(index));
-        self.wanted = self.wanted.saturating_add(differs);
+        // What was the same in every recording is what is wanted.
+        if !is_in_all {
+            let wanted = Wanted::new(file, runs);
+            let differs = differing(&new, wanted.len(), |index| wanted.word(index));
+            self.wanted = self.wanted.saturating_add(differs);
+        }
         usize::from(file.record.plane_count) == entry.planes
             && (entry.is_executable() || (pages != 0) == is_in_last)
     }
@@ -624,7 +629,10 @@ impl Difference {
 /// How many pages are in only one of two bitmaps, the second one given by its length and words.
 fn differing(one: &Bitmap<'_>, len: usize, word: impl Fn(usize) -> u64) -> u64 {
     (0..one.len().max(len).div_ceil(64))
-        .map(|index| u64::from((one.word(index) ^ word(index)).count_ones()))
+        .map(|index| one.word(index) ^ word(index))
+        // Most are the same, and processors that count bits at once are not what kernels are built for.
+        .filter(|differs| *differs != 0)
+        .map(|differs| u64::from(differs.count_ones()))
         .fold(0, u64::saturating_add)
 }
 

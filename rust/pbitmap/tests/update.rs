@@ -944,6 +944,20 @@ mod tests {
     }
 
     #[test]
+    fn with_age_pages_that_would_be_read_for_nothing_are_a_change() -> Result {
+        // Each recording has one page more than this start, of the two that may differ; all four are
+        // in enough of them to be wanted.
+        let mut store = Store::new(8, 1)?;
+        for number in 0..8 {
+            let mut own = [0xff; 33];
+            own[32] = 1 << (number % 4);
+            let _ = store.update(&AGE, &[seen(b"", &own)])?;
+        }
+        assert!(!store.is_stored(&AGE, &[seen(b"", &[0xff; 32])])?);
+        Ok(())
+    }
+
+    #[test]
     fn with_age_a_change_is_written_until_nothing_else_is_remembered() -> Result {
         let mut store = Store::new(4, 1)?;
         for _ in 0..4 {
