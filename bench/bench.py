@@ -10,6 +10,7 @@ costs.
 import argparse
 import concurrent.futures
 import hashlib
+import itertools
 import json
 import shlex
 import shutil
@@ -27,9 +28,15 @@ import programs as described
 from harness import Failed, say
 
 HERE = Path(__file__).resolve().parent
-# Of which cells the report has a time line.
-TIMELINE_PROGRAMS = ["git", "python3", "clang", "java", "busybox"]
-TIMELINE_DEVICE = "network"
+# The starts of which the report has a time line: some of each kind, and on each device the one that was farthest from
+# its limit.
+TIMELINES = {
+    "network": ["git", "python3", "clang", "java", "busybox", "redis"],
+    "sd": ["hugo"],
+    "disk": ["git"],
+    "nvme": ["git"],
+    "squashfs": ["clang"],
+}
 TIMELINE_RIVALS = ["none", "pbitmap"]
 PARTS = ["starts", "costs"]
 # `make bench QUICK=1`.
@@ -121,13 +128,14 @@ class Plan:
 
     def complete(self, program, device, rival):
         """Is nothing left to measure of the cell, its time line included?"""
-        lined = rival["name"] in self.timelines(program) and device["name"] == TIMELINE_DEVICE
+        lined = (device["name"], rival["name"]) in self.timelines(program)
         wanted = lined and not self.timeline(program, device["name"], rival["name"]).exists()
         return self.known(*self.cell(program, device, rival)) and not wanted
 
     @staticmethod
     def timelines(program):
-        return TIMELINE_RIVALS if program["name"] in TIMELINE_PROGRAMS else []
+        devices = [device for device, programs in TIMELINES.items() if program["name"] in programs]
+        return list(itertools.product(devices, TIMELINE_RIVALS))
 
     def take(self, published):
         """Cells that were measured elsewhere, as far as there are none here."""
@@ -241,7 +249,7 @@ class Measurement:
             squashfs_mb = harness.make_squashfs(stage, squashfs)
             images.append(squashfs)
         shutil.rmtree(stage)
-        timelines = " ".join(f"{TIMELINE_DEVICE}.{rival}" for rival in self.plan.timelines(self.program))
+        timelines = " ".join(f"{device}.{rival}" for device, rival in self.plan.timelines(self.program))
         settings = {"IMAGE_MB": size, "SQUASHFS_MB": squashfs_mb, "REPEAT": self.plan.repeat, "TIMELINES": f" {timelines} "}
         extra = [(f"bench/devices/{device['name']}", device_script(device)) for device, _ in self.wanted]
         extra += [(f"bench/rivals/{rival['name']}", rival_script(rival)) for rival in self.plan.rivals]

@@ -49,10 +49,10 @@ forge() { # RECORDS-ARGUMENT... -- PATH...
 	cold
 }
 
-# start UID - it runs as if there were no bitmap
+# start UID - it runs as if there were no bitmap, and until the crew has read: what ended is not read for
 start() {
 	mark
-	starts -r "$root" -u "$1" -- /program t:0-3 sum exit:7
+	starts -r "$root" -u "$1" -- /program t:0-3 sum msleep:300 exit:7
 	settle
 	is "$case: output and status" "$expected" "$output $status"
 	is "$case: used" 1 "$(delta used)"
