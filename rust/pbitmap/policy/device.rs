@@ -22,10 +22,10 @@ const FEW_REQUESTS: u32 = 2;
 const MOST_REQUESTS: u32 = 64;
 
 /// Holes worth reading, in pages, by `make bench`: 0.3 ms a request, then 8 ms. A disk that rotates
-/// reads 240 pages in the time of a seek; with more than this, little is gained, and more is read
-/// than the kernel reads by itself.
+/// reads 240 pages in the time of a seek; with more than this, little is gained, and memory is
+/// filled with what nobody needs.
 const GAP_SINGLE: u32 = 8;
-const GAP_ROTATIONAL: u32 = 48;
+const GAP_ROTATIONAL: u32 = 96;
 
 impl Device {
     /// Whether a request waits for the one before it, so that each of them costs.

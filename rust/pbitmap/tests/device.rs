@@ -29,7 +29,7 @@ mod tests {
     #[test]
     fn a_hole_costs_less_than_another_request() {
         assert!(CARD.serves_singly() && DISK.serves_singly() && !QUEUE.serves_singly());
-        assert_eq!((CARD.gap_pages(), DISK.gap_pages()), (8, 48));
+        assert_eq!((CARD.gap_pages(), DISK.gap_pages()), (8, 96));
         assert!(DISK.rotates() && !CARD.rotates());
     }
 
