@@ -186,18 +186,6 @@ impl Left {
 /// A file of no more runs is asked for at once by exec, whatever its turns: a crew comes late for it.
 const FEW_RUNS: usize = 64;
 
-/// A start that wants more pages, of files that are larger than this in the mean, waits for a device
-/// that serves one request at a time, whatever it gets first: so they are asked for in the fewest
-/// requests, in the order in which they lie. With more files it has more to do itself meanwhile.
-const MANY: u64 = 10240;
-const MANY_A_FILE: u64 = 256;
-
-/// Whether all that the launch wants is asked for by exec, from a device that serves singly.
-fn wants_all_first(launch: &Launch, wanted: u64) -> bool {
-    let files = launch.files.len() as u64;
-    wanted > MANY && wanted > files.saturating_mul(MANY_A_FILE)
-}
-
 /// What of a file exec asks for itself. A device that rotates gets all in the order in which it lies.
 fn first_part(known: &Known, may_wait: bool) -> Part {
     let is_small = || known.wanted().runs().nth(FEW_RUNS).is_none();
@@ -294,8 +282,7 @@ pub(crate) fn prefetch(launch: &Arc<Launch>, executable: &File, pool: &Pool) -> 
     let device = prefetch::device_of(executable);
     let (may_wait, runs) = match sysctl::background() {
         0 => (true, u32::MAX),
-        1 if device.rotates() => (true, u32::MAX),
-        1 if device.serves_singly() && wants_all_first(launch, wanted) => (true, u32::MAX),
+        1 if device.gets_all_at_exec(wanted, launch.files.len() as u64) => (true, u32::MAX),
         1 => (false, device.inline_runs()),
         _ => (false, 0),
     };

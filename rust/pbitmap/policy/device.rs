@@ -27,6 +27,12 @@ const MOST_REQUESTS: u32 = 64;
 const GAP_SINGLE: u32 = 8;
 const GAP_ROTATIONAL: u32 = 96;
 
+/// A start that wants more pages, and so many of each of its files in the mean, waits for a device
+/// that serves one request at a time, whatever it gets first. With more files it has more to do
+/// itself meanwhile.
+const MANY_PAGES: u64 = 10240;
+const MANY_OF_A_FILE: u64 = 256;
+
 impl Device {
     /// Whether a request waits for the one before it, so that each of them costs.
     pub fn serves_singly(self) -> bool {
@@ -38,6 +44,14 @@ impl Device {
     /// something in between, would have it go there and back.
     pub fn rotates(self) -> bool {
         self.rotational && self.takes_at_most(MOST_REQUESTS)
+    }
+
+    /// Whether all `pages` of the `files` that a start maps are best asked for by exec, in the order in
+    /// which they lie and so in the fewest requests; or else what is needed first, and the rest beside
+    /// the program.
+    pub fn gets_all_at_exec(self, pages: u64, files: u64) -> bool {
+        let is_bound = pages > MANY_PAGES && pages > files.saturating_mul(MANY_OF_A_FILE);
+        self.rotates() || self.serves_singly() && is_bound
     }
 
     fn takes_at_most(self, most: u32) -> bool {

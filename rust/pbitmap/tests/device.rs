@@ -39,6 +39,16 @@ mod tests {
     }
 
     #[test]
+    fn a_card_gets_all_at_exec_for_many_pages_of_few_files() {
+        assert!(CARD.gets_all_at_exec(10241, 40));
+        assert!(!CARD.gets_all_at_exec(10240, 40));
+        assert!(!CARD.gets_all_at_exec(10241, 41));
+        assert!(!CARD.gets_all_at_exec(u64::MAX, u64::MAX));
+        assert!(DISK.gets_all_at_exec(1, 1));
+        assert!(!QUEUE.gets_all_at_exec(10241, 1));
+    }
+
+    #[test]
     fn a_queue_too_deep_for_a_disk_does_not_turn_whatever_it_says() {
         let virtio = Device {
             rotational: true,
