@@ -46,9 +46,9 @@ impl Device {
         self.rotational && self.takes_at_most(MOST_REQUESTS)
     }
 
-    /// Whether the `pages` of the `files` that a start wants are best asked for by exec, in the order
-    /// in which they lie and so in the fewest requests; or else what is needed first, and the rest
-    /// beside the program.
+    /// Whether the `pages` of the `files` that a start wants are best asked for by exec, in the
+    /// order in which they lie and so in the fewest requests; or else what is needed first, and the
+    /// rest beside the program.
     pub fn gets_all_at_exec(self, pages: u64, files: u64) -> bool {
         let is_bound = pages > MANY_PAGES && pages > files.saturating_mul(MANY_OF_A_FILE);
         self.rotates() || self.serves_singly() && is_bound
